@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one request path. Everything that can be done to kiln is an ARM request; arm_handle() turns
+ * a request into a response: route -> authorize -> validate (api-version, shape) -> the type's
+ * hook -> resource + operation + job + audit row in one transaction -> response.
+ *
+ * A resource type is one struct arm_type in one file under providers/, listed in
+ * providers/registry.c. Hooks see only what is in this header.
+ */
+#ifndef KILN_ARM_ARM_H
+#define KILN_ARM_ARM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arm/id.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/event.h"
+#include "base/json.h"
+
+struct meta;
+struct arm;
+struct arm_type;
+
+/* Who asks. In-process callers are Owner until role assignments exist. */
+struct arm_principal {
+	const char *object_id; /* GUID */
+	const char *name;      /* for systemData and audit */
+	const char *kind;      /* "User" | "Application" */
+	bool local_owner;      /* in-process */
+};
+
+struct arm_request {
+	const char *method;	 /* "GET" ... */
+	const char *target;	 /* raw: path[?query], percent-encoded as it came; or an absolute URL */
+	const char *body;	 /* bytes, or NULL */
+	size_t body_bytes;
+	const struct arm_principal *who;
+	const char *base_url;	 /* "https://host:port" for absolute links; NULL = the endpoint */
+	const char *if_match, *if_none_match;
+	const char *idempotency_key;
+	const char *client_request_id, *correlation_id;
+};
+
+struct arm_response {
+	int status;
+	json_t *body;		 /* owned; NULL = empty */
+	char *etag;		 /* owned; all may be NULL */
+	char *location, *async_operation;
+	int retry_after_s;	 /* 0 = no header */
+	char request_id[UUID_STR_LEN];
+	char operation_id[UUID_STR_LEN]; /* "" unless a job was started */
+};
+void arm_response_done(struct arm_response *r);
+
+/** arm_handle() - the function. Always fills @ret; never fails otherwise. Thread-safe. */
+void arm_handle(struct arm *arm, const struct arm_request *req, struct arm_response *ret);
+
+struct arm_config {
+	struct meta *meta;		/* borrowed */
+	void *app;			/* struct app of providers/; hooks read it */
+	const struct arm_type *const *types; /* NULL-terminated */
+	const char *tenant_id, *subscription_id;
+	const char *endpoint;		/* "https://127.0.0.1:8443" */
+	const char *const *locations;	/* configured regions, normalized; NULL-terminated */
+	const char *const *location_names; /* display names, same order */
+};
+int arm_new(const struct arm_config *c, struct arm **ret, struct err *err);
+void arm_free(struct arm *arm);
+const struct arm_config *arm_config(const struct arm *arm);
+
+/* ---- Shapes ------------------------------------------------------------------------------- */
+
+enum arm_json { ARM_STRING, ARM_INT, ARM_BOOL, ARM_OBJECT, ARM_ARRAY, ARM_MAP /* string values */,
+	ARM_ANY, ARM_DATE /* ISO 8601 string */, ARM_NUMBER };
+
+enum arm_field_flag {
+	ARM_REQUIRED  = 1 << 0,
+	ARM_READONLY  = 1 << 1, /* silently dropped from input (clients echo what they read) */
+	ARM_IMMUTABLE = 1 << 2, /* a later change is 409 PropertyChangeNotAllowed */
+	ARM_SECRET    = 1 << 3, /* never read back, never logged */
+	ARM_NULLABLE  = 1 << 4, /* null is accepted and means absent */
+	ARM_LOCATION  = 1 << 5, /* a region name: normalized, must be configured */
+	ARM_ID	      = 1 << 6, /* a resource id */
+	ARM_WRITEONLY = 1 << 7, /* used by hooks, not stored */
+};
+
+/* One field of an object. An array's element shape is @fields (objects) or @item (scalars). A
+ * polymorphic object names its discriminator in @tag and lists one entry per value in @cases. */
+struct arm_field {
+	const char *name;
+	enum arm_json type;
+	unsigned flags;
+	const char *const *values;	 /* allowed strings, NULL-terminated; matched without case,
+					    stored in the table's spelling */
+	const char *pattern;		 /* POSIX extended regular expression, anchored */
+	int64_t min, max;		 /* integers; string length; array items; 0,0 = no bound */
+	const struct arm_field *fields;	 /* children; ends with name NULL */
+	enum arm_json item;		 /* element type of a scalar array */
+	const char *since;		 /* first api-version that knows the field; NULL = all */
+	const char *tag;		 /* discriminator, e.g. "type" */
+	const struct arm_case *cases;	 /* ends with value NULL */
+	const char *bad_case_code;	 /* ARM error code for an unknown discriminator */
+};
+struct arm_case {
+	const char *value;
+	const struct arm_field *fields;
+};
+
+/* ---- Types and hooks ---------------------------------------------------------------------- */
+
+enum arm_scope { ARM_SCOPE_TENANT, ARM_SCOPE_SUBSCRIPTION, ARM_SCOPE_GROUP };
+
+/* A request in flight, as hooks see it. All pointers are borrowed unless said. */
+struct arm_call {
+	struct arm *arm;
+	void *app;
+	const struct arm_type *type;
+	const struct arm_id *id;
+	const struct arm_principal *who;
+	const char *api_version;
+	const char *method;
+	bool strict;		 /* unknown fields are refused (type says from which version) */
+	const json_t *old;	 /* stored document, NULL when it is new */
+	json_t *doc;		 /* the document about to be stored: hooks may change it */
+	const json_t *body;	 /* validated request body; NULL for none */
+	/* outputs */
+	json_t *result;		 /* body of an action or computed read; stolen by arm_handle() */
+	int status;		 /* 0 = the method's usual one */
+	struct arm_call_private *priv;
+};
+
+/** arm_query() - decoded query option, key without case ("$expand"); NULL when absent. */
+const char *arm_query(const struct arm_call *c, const char *key);
+
+/** arm_call_job() - ask for a job in this request's transaction: the answer becomes 201/202 with
+ *  operation headers. @params is stolen. */
+int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct err *err);
+
+/* Reading other resources from hooks and jobs (no authorization: hooks call arm_may() first where
+ * a caller names the id). New reference; 0 or -ENOENT. */
+int arm_load(struct arm *arm, const char *id, json_t **ret_doc, struct err *err);
+typedef int arm_each_fn(void *arg, const char *id, const json_t *doc);
+/** arm_each() - stored resources of a type under a parent id ("" = all), ids ascending. */
+int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
+	     struct err *err);
+/** arm_may() - may @who do @action ("Microsoft.Compute/galleries/images/versions/read") at @id?
+ *  0, or -EACCES with AuthorizationFailed set. */
+int arm_may(struct arm *arm, const struct arm_principal *who, const char *action, const char *id,
+	    struct err *err);
+
+struct arm_job;
+typedef int arm_hook(struct arm_call *c, struct err *err);
+typedef int arm_job_fn(struct arm_job *job, struct err *err);
+
+struct arm_action {
+	const char *name;	 /* "run" */
+	const char *method;	 /* "POST" */
+	const char *right;	 /* last part of the RBAC action: "run/action" */
+	arm_hook *hook;
+	const struct arm_field *shape; /* of its body; NULL = none */
+};
+struct arm_job_kind {
+	const char *name;	 /* "create", "update", "delete", "run" */
+	arm_job_fn *run;
+	/* What properties.provisioningState says while it runs, and after failure "Failed"; NULL =
+	 * the job does not touch it ("run"). On success it becomes "Succeeded". */
+	const char *state;
+};
+
+/* Computed types (catalogs, operations) have get/list and no shape. */
+struct arm_type {
+	const char *name;	   /* "Microsoft.Compute/galleries/images" */
+	enum arm_scope scope;
+	const char *first_version; /* "2018-06-01": any well-formed version from it on is accepted */
+	const char *strict_from;   /* versions from here refuse unknown fields; NULL = never */
+	const char *name_pattern;  /* anchored regular expression, NULL = ARM's default */
+	unsigned name_max;
+	const char *operation_path; /* e.g. "providers/Microsoft.Compute/locations/%s/capsOperations" */
+	bool tracked;		   /* has location and tags */
+	const struct arm_field *properties; /* shape of "properties" */
+	const struct arm_field *envelope;   /* further top-level fields (identity, plan), or NULL */
+
+	arm_hook *write;	   /* create and update, after shape checks and merge; sets read-only
+				      fields; starts jobs with arm_call_job() */
+	arm_hook *del;		   /* may refuse (-EBUSY) or start a job; else the row goes */
+	arm_hook *view;		   /* shapes a stored document for the caller (in c->doc): $expand,
+				      defaults by api-version */
+	arm_hook *get;		   /* computed read: sets c->result */
+	arm_hook *list;		   /* computed list: c->result is the whole body */
+	const struct arm_action *actions;   /* ends with name NULL */
+	const struct arm_job_kind *jobs;    /* ends with name NULL */
+};
+
+/* ---- Jobs --------------------------------------------------------------------------------- */
+
+struct arm_job {
+	struct arm *arm;
+	void *app;
+	const char *operation_id;
+	const struct arm_id *id;	 /* resource */
+	const json_t *params;
+	const json_t *doc;		 /* the resource when the job was leased */
+	const json_t *checkpoint;	 /* what arm_job_checkpoint() kept, or NULL */
+	const struct arm_principal *who; /* who asked */
+	struct cancel *cancel;
+	const struct event_sink *events;
+	struct arm_job_private *priv;
+};
+/** arm_job_checkpoint() - durable; fenced: -ESTALE when the lease was lost. Steals @state. */
+int arm_job_checkpoint(struct arm_job *job, json_t *state, struct err *err);
+/** arm_job_percent() - 0..100, shown in the operation; not durable at once. */
+void arm_job_percent(struct arm_job *job, double percent);
+/** arm_job_patch() - merge @patch (RFC 7396; stolen) into the stored resource; fenced; @revision
+ *  false = server-side progress that does not raise the etag. */
+int arm_job_patch(struct arm_job *job, json_t *patch, bool revision, struct err *err);
+/** arm_job_put() - write another resource's document (e.g. a runOutput); fenced. Steals @doc. */
+int arm_job_put(struct arm_job *job, const char *id, json_t *doc, struct err *err);
+/** arm_job_request() - a request of the job's principal, run to the end of its operation in this
+ *  thread. Fails with the operation's error. @body stolen or NULL; @ret_body may be NULL. */
+int arm_job_request(struct arm_job *job, const char *method, const char *target, json_t *body,
+		    json_t **ret_body, struct err *err);
+/** arm_job_result() - body of the finished operation's Location; stolen. */
+void arm_job_result(struct arm_job *job, json_t *result);
+
+/**
+ * arm_work() - lease and run jobs until none is due
+ * @operation_id: only this one (and waits for it when another worker has it), or NULL = all
+ * @events: gets the job's events; may be NULL
+ * @cancel: set: the running job is asked to stop as if its operation was cancelled
+ *
+ * Return: 0; for one operation also the job's failure (error in @err).
+ */
+int arm_work(struct arm *arm, const char *operation_id, const struct event_sink *events,
+	     struct cancel *cancel, struct err *err);
+/** arm_cancel() - ask a running or queued operation to stop; the worker sees it within a second. */
+int arm_cancel(struct arm *arm, const char *operation_id, struct err *err);
+/** arm_running() - id of the operation that runs or waits on a resource into @ret, or "". */
+int arm_running(struct arm *arm, const char *resource_id, char ret[UUID_STR_LEN], struct err *err);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The build engine: an image template's JSON to an artefact, by a table of stages
+ * (bake/stages.c): resolve source -> customize -> generalize -> inspect -> validate -> distribute.
+ * What it needs of its surroundings (images by id, publishing) comes through struct bake_host, so
+ * that bake/ knows nothing of ARM.
+ */
+#ifndef KILN_BAKE_BAKE_H
+#define KILN_BAKE_BAKE_H
+
+#include "bake/executor.h"
+#include "bake/platform.h"
+#include "store/export.h"
+#include "store/store.h"
+#include "vm/vm.h"
+
+/* A source that was resolved: a disk in the run's region plus what descends from it. */
+struct bake_source {
+	struct disk_ref disk;
+	unsigned region;
+	json_t *facts;		/* owned: {"kind","id","exactVersion","osType","osState",
+				   "hyperVGeneration","architecture","trusted":bool,"version"} */
+};
+
+struct bake_host {
+	void *arg;
+	/* SharedImageVersion and ManagedImage; PlatformImage is bake's own. */
+	int (*resolve)(void *arg, const json_t *source, struct bake_source *ret, struct err *err);
+	/* One distribute target. @artifact: {"disk":disk_ref json, "facts":.., "runId":..}. @ret:
+	 * {"artifactId"} or {"artifactUri"} for the runOutput, and what the summary shows. */
+	int (*distribute)(void *arg, const json_t *target, const json_t *artifact, json_t **ret,
+			  struct err *err);
+	/* Durable checkpoint of the run's record (steps done so far); a crash resumes from the step
+	 * snapshots, not from this. */
+	int (*record)(void *arg, const json_t *run, struct err *err);
+};
+
+struct bake_env {
+	struct store *store;
+	unsigned region;	/* home region of this run */
+	struct journal *journal;
+	const char *data_dir, *run_dir;
+	int (*nbd)(void *arg, struct nbd_host **ret, struct err *err);	  /* opened on first need */
+	int (*vmhost)(void *arg, struct vm_host **ret, struct err *err);
+	void *arg;
+	const json_t *config;	/* kiln.yaml as JSON */
+	struct cancel *cancel;
+	const struct event_sink *events;
+};
+
+struct bake_options {
+	const char *run_id;	    /* UUID */
+	const char *template_id;    /* for records and messages */
+	const char *template_name;
+	bool no_cache;		    /* run every step again */
+	const char *until;	    /* stop after this step, or NULL */
+	bool local_files;	    /* file: URIs are allowed (in-process caller) */
+};
+
+/**
+ * bake_check() - everything that can be wrong with a template before anything runs, beyond what
+ * the resource type's shape says (checksums' form, names, versions, URIs, timeouts).
+ * @err names the field ("properties.customize[3].sha256Checksum") and carries the Image Builder
+ * error code. 0 or -EINVAL.
+ */
+int bake_check(const json_t *tmpl, const char *api_version, struct err *err);
+
+/**
+ * bake_run() - run a template to the end
+ * @ret_run: the record {"runId","state","steps":[..],"artifact","outputs":[..],"error"?}; set also on
+ * failure, new reference. Return: 0; -ECANCELED; -ETIME (buildTimeoutInMinutes); -EPROTO when a
+ * validator failed; -EIO when a step failed; -EREMOTEIO when some distribute targets failed
+ * (PartiallySucceeded); or another -errno.
+ */
+int bake_run(const struct bake_env *env, const struct bake_host *host, const struct bake_options *o,
+	     const json_t *tmpl, json_t **ret_run, struct err *err);
+
+/** bake_plan() - the steps with their keys and whether a snapshot exists:
+ *  [{"name","key","hit":bool,"inputs":{..}}]; nothing runs. */
+int bake_plan(const struct bake_env *env, const struct bake_host *host, const json_t *tmpl,
+	      json_t **ret, struct err *err);
+
+/** bake_shell() - open an interactive shell (or run @argv) in a disk, in the container executor;
+ *  changes are thrown away. Return: the command's exit status, or -errno. */
+int bake_shell(const struct bake_env *env, const struct disk_ref *disk, char *const argv[],
+	       struct err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Executors: where a step runs. One vtable, one conformance suite. `container` runs steps with
+ * crun on the image's root, mounted from an overlay chain; `vm` boots the image.
+ *
+ *	executor_start -> (executor_put / executor_run)* -> executor_snapshot -> ... -> executor_stop
+ */
+#ifndef KILN_BAKE_EXECUTOR_H
+#define KILN_BAKE_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/event.h"
+#include "base/journal.h"
+#include "base/proc.h"
+#include "store/export.h"
+#include "store/store.h"
+
+struct executor;
+
+struct executor_env {
+	struct store *store;
+	unsigned region;	 /* where snapshots go */
+	struct store_session *session;
+	struct nbd_host *nbd;
+	struct journal *journal;
+	const char *scratch;	 /* directory for overlays and mount points; made by the caller, journalled */
+	const char *run_dir;	 /* short, for sockets */
+	struct cancel *cancel;
+	const struct event_sink *events;
+	bool interactive;	 /* a person's terminal (kiln shell) */
+};
+
+/* What a step may reach. */
+struct executor_net {
+	bool enabled;		      /* false = loopback only */
+	const char *const *allow;     /* "host:port", "*.host:port"; NULL-terminated */
+	const char *const *trusted;   /* hosts whose resolved addresses may be private: the
+					 operator's own APT mirrors; NULL-terminated */
+};
+
+struct executor_cmd {
+	const char *const *argv;      /* argv[0] absolute inside the image */
+	const char *const *envp;      /* NULL = a fixed minimal environment */
+	const struct executor_net *net; /* NULL = none */
+	uint64_t timeout_ms;	      /* 0 = none */
+	proc_line_fn *line;
+	void *line_arg;
+	bool terminal;		      /* hand over stdin/stdout/stderr as they are */
+};
+
+struct executor_ops {
+	const char *name;	      /* "container" */
+	/* Text that changes whenever the same step could give another result; part of step keys. */
+	const char *version;
+	int (*start)(const struct executor_env *env, const struct disk_ref *base,
+		     uint64_t grow_to_bytes, struct executor **ret, struct err *err);
+	/* 0 when the command ran: see @ret. */
+	int (*run)(struct executor *x, const struct executor_cmd *cmd, struct proc_result *ret,
+		   struct err *err);
+	/* Copy a host file to an absolute path in the image; parents must exist; never follows
+	 * links out of the root. */
+	int (*put)(struct executor *x, int fd, const char *dest, unsigned mode, unsigned uid,
+		   unsigned gid, struct err *err);
+	int (*get)(struct executor *x, const char *src, int fd, struct err *err);
+	/* Make the image's present state durable as a disk (sync, trim, freeze, external snapshot,
+	 * thaw, commit of the sealed overlay). Blocks until durable. */
+	int (*snapshot)(struct executor *x, struct disk_ref *ret, struct store_stats *stats,
+			struct err *err);
+	/* Root directory descriptor of the mounted image for offline work (seal); -EOPNOTSUPP when
+	 * there is none. Borrowed. */
+	int (*rootfd)(struct executor *x, int *ret_fd, struct err *err);
+	void (*stop)(struct executor *x); /* everything is gone on return; NULL is fine */
+};
+struct executor {
+	const struct executor_ops *ops;
+};
+
+extern const struct executor_ops executor_container;
+
+/** executor_find() - by name; NULL when unknown. The table is in executor.c. */
+const struct executor_ops *executor_find(const char *name);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line's frame. A command is one file cli/NAME.c with one struct cli_command, listed in
+ * cli/commands.c. Data goes to stdout, everything else to stderr; with --json stdout is one JSON
+ * document (or one per line) and nothing else, errors included.
+ */
+#ifndef KILN_CLI_CLI_H
+#define KILN_CLI_CLI_H
+
+#include <stdbool.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/json.h"
+
+struct app;
+struct cli_args;
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_CANCELLED = 4 };
+
+struct cli {
+	const char *data_dir;	/* --data, or NULL */
+	bool json;		/* --json */
+	bool tty;		/* stderr is a terminal (and TERM is not dumb) */
+	bool color;		/* tty and NO_COLOR unset */
+	struct cancel cancel;	/* set by SIGINT, SIGTERM */
+	struct app *app;	/* cli_app() opens it */
+};
+
+/* One option of a command. @arg NULL = a flag. Options may follow arguments; "--" ends them. */
+struct cli_option {
+	const char *name;	/* "--group" */
+	char letter;		/* 'g', or 0 */
+	const char *arg;	/* "GROUP", or NULL */
+	const char *help;	/* one line */
+};
+struct cli_command {
+	const char *name;	/* "bake"; two words for sub-commands: "version show" */
+	const char *args;	/* "TEMPLATE.json" */
+	const char *summary;	/* one line */
+	const char *help;	/* paragraphs, examples */
+	const struct cli_option *options; /* ends with name NULL; --json, --data, --help are everyone's */
+	int (*run)(struct cli *cli, const struct cli_args *args); /* exit status */
+	bool hidden;		/* roles: not listed */
+};
+
+/* Parsed arguments. */
+struct cli_args {
+	const struct cli_command *cmd;
+	char **pos;		/* positional arguments */
+	int n_pos;
+	struct cli_given {
+		const struct cli_option *opt;
+		const char *value; /* NULL for flags */
+	} *given;
+	int n_given;
+};
+/** cli_opt() - last value of an option, NULL when not given ("" never means absent). */
+const char *cli_opt(const struct cli_args *a, const char *name);
+bool cli_flag(const struct cli_args *a, const char *name);
+/** cli_opt_next() - values of a repeatable option, in order; start with *@i = 0. */
+const char *cli_opt_next(const struct cli_args *a, const char *name, int *i);
+
+extern const struct cli_command *const cli_commands[]; /* NULL-terminated; cli/commands.c */
+
+/** cli_app() - the data directory, opened on first use. Return 0 or -errno (reported already). */
+int cli_app(struct cli *cli, struct app **ret);
+/** cli_fail() - print the error (and hint) for people or as JSON; Return: exit status for it. */
+int cli_fail(struct cli *cli, const struct err *err);
+/** cli_usage() - one specific line for a bad call; Return: EXIT_USAGE. */
+int cli_usage(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** cli_print_json() - pretty document + newline to stdout. Return 0 or -errno. */
+int cli_print_json(const json_t *j);
+
+#endif

@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/packs.h"
+
+#include "base/mem.h"
+#include "base/timeutil.h"
+#include "meta/db.h"
+
+static const char *const schema[] = {
+	"CREATE TABLE IF NOT EXISTS store_counter ("
+	" name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+	"INSERT INTO store_counter (name, value) VALUES ('epoch', 1) ON CONFLICT DO NOTHING",
+	"INSERT INTO store_counter (name, value) VALUES ('seq', 0) ON CONFLICT DO NOTHING",
+	"INSERT INTO store_counter (name, value) VALUES ('token', 0) ON CONFLICT DO NOTHING",
+	"CREATE TABLE IF NOT EXISTS store_session ("
+	" id TEXT PRIMARY KEY, token BIGINT NOT NULL, purpose TEXT NOT NULL, owner TEXT NOT NULL,"
+	" epoch BIGINT NOT NULL, expires_us BIGINT NOT NULL)",
+	"CREATE TABLE IF NOT EXISTS store_pack ("
+	" region TEXT NOT NULL, id TEXT NOT NULL, state INTEGER NOT NULL, bytes BIGINT NOT NULL,"
+	" frames BIGINT NOT NULL, seq BIGINT NOT NULL, stamp BIGINT NOT NULL,"
+	" epoch BIGINT NOT NULL, PRIMARY KEY (region, id))",
+	"CREATE UNIQUE INDEX IF NOT EXISTS store_pack_seq ON store_pack (region, seq)",
+	"CREATE TABLE IF NOT EXISTS store_pin ("
+	" region TEXT NOT NULL, pack TEXT NOT NULL, session TEXT NOT NULL,"
+	" PRIMARY KEY (region, pack, session))",
+	"CREATE INDEX IF NOT EXISTS store_pin_session ON store_pin (session)",
+	"CREATE TABLE IF NOT EXISTS store_root ("
+	" kind TEXT NOT NULL, id TEXT NOT NULL, region TEXT NOT NULL, root TEXT NOT NULL,"
+	" digest TEXT NOT NULL, size_bytes BIGINT NOT NULL, session TEXT,"
+	" PRIMARY KEY (kind, id, region))",
+	"CREATE INDEX IF NOT EXISTS store_root_digest ON store_root (digest)",
+	"CREATE INDEX IF NOT EXISTS store_root_session ON store_root (session)",
+};
+
+/* Ends a transaction by its outcome; @r < 0 rolls back. */
+static int finish(struct db *db, int r, struct err *err)
+{
+	if (r < 0) {
+		db_rollback(db);
+		return r;
+	}
+	return db_commit(db, err);
+}
+
+static int exec_sql(struct db *db, const char *sql, const struct db_value *params, size_t n,
+		    int64_t *ret_changes, struct err *err)
+{
+	return db_query(db, sql, params, n, NULL, NULL, ret_changes, err);
+}
+
+int packs_init(struct meta *m, struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(schema) && r >= 0; i++)
+		r = exec_sql(db, schema[i], NULL, 0, NULL, err);
+	return finish(db, r, err);
+}
+
+static int row_int(void *arg, const struct db_row *row)
+{
+	int64_t *v = arg;
+
+	*v = db_col_int(row, 0);
+	return 0;
+}
+
+static int counter_get(struct db *db, const char *name, int64_t *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(name)};
+
+	*ret = 0;
+	return db_query(db, "SELECT value FROM store_counter WHERE name = ?", p, 1, row_int, ret,
+			NULL, err);
+}
+
+static int counter_next(struct db *db, const char *name, int64_t *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(name)};
+	int r = exec_sql(db, "UPDATE store_counter SET value = value + 1 WHERE name = ?", p, 1,
+			 NULL, err);
+
+	if (r < 0)
+		return r;
+	return counter_get(db, name, ret, err);
+}
+
+int packs_epoch_next(struct meta *m, int64_t *ret, struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	return finish(db, counter_next(db, "epoch", ret, err), err);
+}
+
+int packs_session_begin(struct meta *m, const char *purpose, const char *owner, int64_t lease_s,
+			struct session_key *ret, struct err *err)
+{
+	struct db *db = meta_db(m);
+	uint8_t raw[PACK_ID_BYTES];
+	int64_t epoch;
+	int r;
+
+	r = random_bytes(raw, sizeof(raw));
+	if (r < 0)
+		return err_set(err, r, "store session: no random bytes");
+	hex_encode(raw, sizeof(raw), ret->id);
+	r = db_begin(db, err);
+	if (r < 0)
+		return r;
+	r = counter_get(db, "epoch", &epoch, err);
+	if (r >= 0)
+		r = counter_next(db, "token", &ret->token, err);
+	if (r >= 0) {
+		struct db_value p[] = {
+			DBT(ret->id), DBI(ret->token),
+			DBT(purpose), DBT(owner),
+			DBI(epoch),   DBI(time_now_us() + lease_s * 1000000),
+		};
+
+		r = exec_sql(db,
+			     "INSERT INTO store_session (id, token, purpose, owner, epoch,"
+			     " expires_us) VALUES (?, ?, ?, ?, ?, ?)",
+			     p, ARRAY_SIZE(p), NULL, err);
+	}
+	return finish(db, r, err);
+}
+
+int packs_session_renew(struct meta *m, const struct session_key *k, int64_t lease_s,
+			struct err *err)
+{
+	struct db_value p[] = {DBI(time_now_us() + lease_s * 1000000), DBT(k->id), DBI(k->token)};
+	int64_t n = 0;
+	int r = exec_sql(meta_db(m),
+			 "UPDATE store_session SET expires_us = ? WHERE id = ? AND token = ?", p,
+			 ARRAY_SIZE(p), &n, err);
+
+	if (r < 0)
+		return r;
+	if (n == 0)
+		return err_set(err, -ESTALE, "store session %s was expired", k->id);
+	return 0;
+}
+
+static int session_end(struct db *db, const char *id, struct err *err)
+{
+	static const char *const sql[] = {
+		"DELETE FROM store_pin WHERE session = ?",
+		"DELETE FROM store_root WHERE session = ?",
+		"DELETE FROM store_session WHERE id = ?",
+	};
+	struct db_value p[] = {DBT(id)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sql); i++) {
+		int r = exec_sql(db, sql[i], p, 1, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int packs_session_end(struct meta *m, const char *id, struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	return finish(db, session_end(db, id, err), err);
+}
+
+struct expire {
+	session_alive_fn *alive;
+	void *arg;
+	int64_t now;
+	char **dead; /* ids; owned */
+};
+
+static int row_expire(void *arg, const struct db_row *row)
+{
+	struct expire *e = arg;
+	const char *owner = db_col_text(row, 1);
+
+	if (e->alive(e->arg, owner ? owner : "", db_col_int(row, 2) < e->now))
+		return 0;
+	return strv_push(&e->dead, db_col_text(row, 0));
+}
+
+int packs_session_expire(struct meta *m, session_alive_fn *alive, void *arg, unsigned *ret_ended,
+			 struct err *err)
+{
+	struct db *db = meta_db(m);
+	struct expire e = {.alive = alive, .arg = arg, .now = time_now_us()};
+	unsigned n = 0;
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = db_query(db, "SELECT id, owner, expires_us FROM store_session", NULL, 0, row_expire, &e,
+		     NULL, err);
+	for (; r >= 0 && e.dead && e.dead[n]; n++)
+		r = session_end(db, e.dead[n], err);
+	strv_free(e.dead);
+	r = finish(db, r, err);
+	if (r >= 0 && ret_ended)
+		*ret_ended = n;
+	return r;
+}
+
+/* -ESTALE unless the session is there with this token. */
+static int session_check(struct db *db, const struct session_key *k, struct err *err)
+{
+	struct db_value p[] = {DBT(k->id), DBI(k->token)};
+	int64_t n = 0;
+	int r = db_query(db, "SELECT COUNT(*) FROM store_session WHERE id = ? AND token = ?", p, 2,
+			 row_int, &n, NULL, err);
+
+	if (r < 0)
+		return r;
+	if (n == 0)
+		return err_set(err, -ESTALE, "store session %s was expired", k->id);
+	return 0;
+}
+
+static int insert_pack(struct db *db, const char *region, const char *hex, uint64_t bytes,
+		       uint64_t frames, struct err *err)
+{
+	int64_t seq, epoch;
+	int r = counter_get(db, "epoch", &epoch, err);
+
+	if (r >= 0)
+		r = counter_next(db, "seq", &seq, err);
+	if (r < 0)
+		return r;
+
+	struct db_value p[] = {
+		DBT(region), DBT(hex), DBI(PACK_PRESENT), DBI(bytes), DBI(frames), DBI(seq),
+		DBI(epoch),
+	};
+
+	return exec_sql(db,
+			"INSERT INTO store_pack (region, id, state, bytes, frames, seq, stamp, epoch)"
+			" VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (region, id) DO NOTHING",
+			p, ARRAY_SIZE(p), NULL, err);
+}
+
+static int insert_pin(struct db *db, const char *region, const char *hex, const char *session,
+		      struct err *err)
+{
+	struct db_value p[] = {DBT(region), DBT(hex), DBT(session)};
+
+	return exec_sql(db,
+			"INSERT INTO store_pin (region, pack, session) VALUES (?, ?, ?)"
+			" ON CONFLICT DO NOTHING",
+			p, ARRAY_SIZE(p), NULL, err);
+}
+
+int packs_add(struct meta *m, const struct session_key *k, const char *region,
+	      const struct pack_id *id, uint64_t bytes, uint64_t frames, struct err *err)
+{
+	struct db *db = meta_db(m);
+	char hex[PACK_ID_HEX];
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	hex_encode(id->b, sizeof(id->b), hex);
+	r = session_check(db, k, err);
+	if (r >= 0)
+		r = insert_pack(db, region, hex, bytes, frames, err);
+	if (r >= 0)
+		r = insert_pin(db, region, hex, k->id, err);
+	return finish(db, r, err);
+}
+
+int packs_adopt(struct meta *m, const char *region, const struct pack_id *id, uint64_t bytes,
+		uint64_t frames, struct err *err)
+{
+	struct db *db = meta_db(m);
+	char hex[PACK_ID_HEX];
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	hex_encode(id->b, sizeof(id->b), hex);
+	return finish(db, insert_pack(db, region, hex, bytes, frames, err), err);
+}
+
+int packs_pin(struct meta *m, const struct session_key *k, const char *region,
+	      const struct pack_id *ids, size_t n, bool *ret_ok, struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = session_check(db, k, err);
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		char hex[PACK_ID_HEX];
+		int64_t found = 0;
+		struct db_value p[] = {DBI(PACK_PRESENT), DBT(region), DBT(hex),
+				       DBI(PACK_DELETING)};
+
+		hex_encode(ids[i].b, sizeof(ids[i].b), hex);
+		p[2] = DBT(hex);
+		r = exec_sql(db,
+			     "UPDATE store_pack SET state = ? WHERE region = ? AND id = ?"
+			     " AND state <> ?",
+			     p, ARRAY_SIZE(p), &found, err);
+		ret_ok[i] = r >= 0 && found > 0;
+		if (ret_ok[i])
+			r = insert_pin(db, region, hex, k->id, err);
+	}
+	return finish(db, r, err);
+}
+
+static int parse_pack(const struct db_row *row, struct pack_row *ret)
+{
+	const char *hex = db_col_text(row, 0);
+	int64_t state = db_col_int(row, 1);
+
+	if (!hex || hex_decode(hex, ret->id.b, sizeof(ret->id.b)) < 0 || state < PACK_PRESENT ||
+	    state > PACK_DELETING)
+		return -EBADMSG;
+	ret->state = (enum pack_state) state;
+	ret->bytes = (uint64_t) db_col_int(row, 2);
+	ret->frames = (uint64_t) db_col_int(row, 3);
+	ret->seq = db_col_int(row, 4);
+	ret->stamp = db_col_int(row, 5);
+	ret->epoch = db_col_int(row, 6);
+	return 0;
+}
+
+struct one_pack {
+	struct pack_row *ret;
+	bool found;
+};
+
+static int row_pack(void *arg, const struct db_row *row)
+{
+	struct one_pack *o = arg;
+
+	o->found = true;
+	return parse_pack(row, o->ret);
+}
+
+int packs_get(struct meta *m, const char *region, const struct pack_id *id, struct pack_row *ret,
+	      struct err *err)
+{
+	struct one_pack o = {.ret = ret};
+	char hex[PACK_ID_HEX];
+	struct db_value p[] = {DBT(region), DBT(hex)};
+	int r;
+
+	hex_encode(id->b, sizeof(id->b), hex);
+	p[1] = DBT(hex);
+	r = db_query(meta_db(m),
+		     "SELECT id, state, bytes, frames, seq, stamp, epoch FROM store_pack"
+		     " WHERE region = ? AND id = ?",
+		     p, 2, row_pack, &o, NULL, err);
+	if (r < 0)
+		return r;
+	if (!o.found)
+		return err_set(err, -ENOENT, "pack %s of region %s has no row", hex, region);
+	return 0;
+}
+
+struct list_packs {
+	pack_row_fn *fn;
+	void *arg;
+};
+
+static int row_list_pack(void *arg, const struct db_row *row)
+{
+	struct list_packs *l = arg;
+	struct pack_row pr;
+	int r = parse_pack(row, &pr);
+
+	return r < 0 ? r : l->fn(l->arg, &pr);
+}
+
+int packs_list(struct meta *m, const char *region, int64_t after, pack_row_fn *fn, void *arg,
+	       struct err *err)
+{
+	struct list_packs l = {fn, arg};
+	struct db_value p[] = {DBT(region), DBI(after)};
+
+	return db_query(meta_db(m),
+			"SELECT id, state, bytes, frames, seq, stamp, epoch FROM store_pack"
+			" WHERE region = ? AND seq > ? ORDER BY seq",
+			p, 2, row_list_pack, &l, NULL, err);
+}
+
+static int row_usage(void *arg, const struct db_row *row)
+{
+	uint64_t *v = arg;
+
+	for (int i = 0; i < 3; i++)
+		v[i] = (uint64_t) db_col_int(row, i);
+	return 0;
+}
+
+int packs_usage(struct meta *m, const char *region, uint64_t *ret_packs, uint64_t *ret_bytes,
+		uint64_t *ret_frames, struct err *err)
+{
+	struct db_value p[] = {DBT(region), DBI(PACK_DELETING)};
+	uint64_t v[3] = {0};
+	int r = db_query(meta_db(m),
+			 "SELECT COUNT(*), COALESCE(SUM(bytes), 0), COALESCE(SUM(frames), 0)"
+			 " FROM store_pack WHERE region = ? AND state <> ?",
+			 p, 2, row_usage, v, NULL, err);
+
+	*ret_packs = v[0];
+	*ret_bytes = v[1];
+	*ret_frames = v[2];
+	return r;
+}
+
+int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, int64_t snapshot,
+		  bool *ret_done, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+	int64_t n = 0;
+	int r;
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBI(PACK_CONDEMNED), DBI(snapshot), DBT(region),
+			       DBT(hex),	    DBI(PACK_PRESENT), DBI(snapshot)};
+
+	r = exec_sql(meta_db(m),
+		     "UPDATE store_pack SET state = ?, epoch = ? WHERE region = ? AND id = ?"
+		     " AND state = ? AND stamp < ? AND NOT EXISTS (SELECT 1 FROM store_pin"
+		     " WHERE store_pin.region = store_pack.region"
+		     " AND store_pin.pack = store_pack.id)",
+		     p, ARRAY_SIZE(p), &n, err);
+	*ret_done = r >= 0 && n > 0;
+	return r;
+}
+
+int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *id, int64_t before,
+		      bool *ret_done, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+	int64_t n = 0;
+	int r;
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBI(PACK_DELETING), DBT(region), DBT(hex), DBI(PACK_CONDEMNED),
+			       DBI(before)};
+
+	/* A session older than the condemnation may still hold an unpinned lookup result; its
+	 * pin would be refused, but waiting for it costs only space. */
+	r = exec_sql(meta_db(m),
+		     "UPDATE store_pack SET state = ? WHERE region = ? AND id = ? AND state = ?"
+		     " AND epoch <= ? AND NOT EXISTS (SELECT 1 FROM store_pin"
+		     " WHERE store_pin.region = store_pack.region"
+		     " AND store_pin.pack = store_pack.id)"
+		     " AND NOT EXISTS (SELECT 1 FROM store_session"
+		     " WHERE store_session.epoch <= store_pack.epoch)",
+		     p, ARRAY_SIZE(p), &n, err);
+	*ret_done = r >= 0 && n > 0;
+	return r;
+}
+
+int packs_remove(struct meta *m, const char *region, const struct pack_id *id, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBT(region), DBT(hex), DBI(PACK_DELETING)};
+
+	return exec_sql(meta_db(m),
+			"DELETE FROM store_pack WHERE region = ? AND id = ? AND state = ?", p,
+			ARRAY_SIZE(p), NULL, err);
+}
+
+int packs_lost(struct meta *m, const char *region, const struct pack_id *id, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBT(region), DBT(hex)};
+
+	return exec_sql(meta_db(m), "DELETE FROM store_pack WHERE region = ? AND id = ?", p,
+			ARRAY_SIZE(p), NULL, err);
+}
+
+static int write_root(struct db *db, const struct session_key *k, const struct root_row *r,
+		      struct err *err)
+{
+	char root[DIGEST_HEX], digest[DIGEST_HEX];
+	struct db_value p[] = {
+		DBT(r->kind),
+		DBT(r->id),
+		DBT(r->region),
+		DBT(digest_hex(&r->root, root)),
+		DBT(digest_hex(&r->digest, digest)),
+		DBI(r->size_bytes),
+		DBT(strcmp(r->kind, "session") == 0 ? k->id : NULL),
+	};
+
+	return exec_sql(db,
+			"INSERT INTO store_root (kind, id, region, root, digest, size_bytes,"
+			" session) VALUES (?, ?, ?, ?, ?, ?, ?)"
+			" ON CONFLICT (kind, id, region) DO UPDATE SET root = excluded.root,"
+			" digest = excluded.digest, size_bytes = excluded.size_bytes,"
+			" session = excluded.session",
+			p, ARRAY_SIZE(p), NULL, err);
+}
+
+/* Every pack that the session pinned in the region must still be there; stamps them. */
+static int stamp_pinned(struct db *db, const struct session_key *k, const char *region,
+			struct err *err)
+{
+	struct db_value p[] = {DBT(region), DBT(k->id), DBI(PACK_PRESENT)};
+	struct db_value q[] = {DBT(region), DBT(region), DBT(k->id)};
+	int64_t gone = 0;
+	int r;
+
+	r = db_query(db,
+		     "SELECT COUNT(*) FROM store_pin WHERE region = ? AND session = ?"
+		     " AND NOT EXISTS (SELECT 1 FROM store_pack WHERE store_pack.region ="
+		     " store_pin.region AND store_pack.id = store_pin.pack AND state = ?)",
+		     p, ARRAY_SIZE(p), row_int, &gone, NULL, err);
+	if (r < 0)
+		return r;
+	if (gone > 0)
+		return err_set(err, -ESTALE, "region %s: %lld packs of this session are gone",
+			       region, (long long) gone);
+	return exec_sql(db,
+			"UPDATE store_pack SET stamp = (SELECT value FROM store_counter"
+			" WHERE name = 'epoch') WHERE region = ? AND id IN"
+			" (SELECT pack FROM store_pin WHERE region = ? AND session = ?)",
+			q, ARRAY_SIZE(q), NULL, err);
+}
+
+int packs_root_add(struct meta *m, const struct session_key *k, const struct root_row *row,
+		   struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = session_check(db, k, err);
+	if (r >= 0)
+		r = stamp_pinned(db, k, row->region, err);
+	if (r >= 0)
+		r = write_root(db, k, row, err);
+	return finish(db, r, err);
+}
+
+int packs_root_hold(struct meta *m, const struct session_key *k, const struct root_row *row,
+		    struct err *err)
+{
+	struct db *db = meta_db(m);
+	char hex[DIGEST_HEX];
+	struct db_value p[] = {DBT(digest_hex(&row->digest, hex)), DBT(row->region)};
+	int64_t n = 0;
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = session_check(db, k, err);
+	if (r >= 0)
+		r = db_query(db,
+			     "SELECT COUNT(*) FROM store_root WHERE digest = ? AND region = ?", p, 2,
+			     row_int, &n, NULL, err);
+	if (r >= 0 && n == 0)
+		r = err_set(err, -ENOENT, "no live root in region %s holds disk sha256:%s",
+			    row->region, hex);
+	if (r >= 0)
+		r = write_root(db, k, row, err);
+	return finish(db, r, err);
+}
+
+static int parse_root(const struct db_row *row, struct root_row *ret)
+{
+	const char *root = db_col_text(row, 3), *digest = db_col_text(row, 4);
+
+	ret->region = db_col_text(row, 0);
+	ret->kind = db_col_text(row, 1);
+	ret->id = db_col_text(row, 2);
+	if (!ret->region || !ret->kind || !ret->id || !root || !digest ||
+	    digest_parse(root, &ret->root) < 0 || digest_parse(digest, &ret->digest) < 0)
+		return -EBADMSG;
+	ret->size_bytes = (uint64_t) db_col_int(row, 5);
+	return 0;
+}
+
+struct one_root {
+	struct root_row *ret;
+	bool found;
+};
+
+static int row_one_root(void *arg, const struct db_row *row)
+{
+	struct one_root *o = arg;
+	struct root_row rr;
+	int r = parse_root(row, &rr);
+
+	if (r < 0)
+		return r;
+	o->found = true;
+	o->ret->root = rr.root;
+	o->ret->digest = rr.digest;
+	o->ret->size_bytes = rr.size_bytes;
+	return 0;
+}
+
+#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes"
+
+int packs_root_get(struct meta *m, struct root_row *ret, struct err *err)
+{
+	struct one_root o = {.ret = ret};
+	struct db_value p[] = {DBT(ret->kind), DBT(ret->id), DBT(ret->region)};
+	int r = db_query(meta_db(m),
+			 "SELECT " ROOT_COLUMNS " FROM store_root"
+			 " WHERE kind = ? AND id = ? AND region = ?",
+			 p, ARRAY_SIZE(p), row_one_root, &o, NULL, err);
+
+	if (r < 0)
+		return err_ctx(err, r, "root %s %s", ret->kind, ret->id);
+	if (!o.found)
+		return err_set(err, -ENOENT, "no %s \"%s\" in region %s", ret->kind, ret->id,
+			       ret->region);
+	return 0;
+}
+
+int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
+		      struct err *err)
+{
+	struct db_value p[] = {DBT(kind), DBT(id), DBT(region)};
+
+	return exec_sql(meta_db(m),
+			region ? "DELETE FROM store_root WHERE kind = ? AND id = ? AND region = ?"
+			       : "DELETE FROM store_root WHERE kind = ? AND id = ?",
+			p, region ? 3 : 2, NULL, err);
+}
+
+struct list_roots {
+	root_row_fn *fn;
+	void *arg;
+};
+
+static int row_list_root(void *arg, const struct db_row *row)
+{
+	struct list_roots *l = arg;
+	struct root_row rr;
+	int r = parse_root(row, &rr);
+
+	return r < 0 ? r : l->fn(l->arg, &rr);
+}
+
+int packs_root_list(struct meta *m, const char *region, const char *kind, root_row_fn *fn,
+		    void *arg, struct err *err)
+{
+	struct list_roots l = {fn, arg};
+	struct db_value p[2];
+	size_t n = 0;
+
+	if (region)
+		p[n++] = DBT(region);
+	if (kind)
+		p[n++] = DBT(kind);
+	return db_query(meta_db(m),
+			region && kind ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE region = ?"
+					 " AND kind = ? ORDER BY region, kind, id"
+			: region       ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE region = ?"
+					 " ORDER BY region, kind, id"
+			: kind	       ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE kind = ?"
+					 " ORDER BY region, kind, id"
+				       : "SELECT " ROOT_COLUMNS " FROM store_root"
+					 " ORDER BY region, kind, id",
+			p, n, row_list_root, &l, NULL, err);
+}
