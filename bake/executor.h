@@ -42,10 +42,21 @@ struct executor_net {
 					 operator's own APT mirrors; NULL-terminated */
 };
 
+/* A file of one step: shown read-only as /run/kiln/NAME while the command runs. Never part of the
+ * image. @name has no slash and does not begin with a dot; @fd is a regular file, borrowed; @mode
+ * is what the step sees (0555 for a script, 0444 for data; owner root). */
+struct executor_file {
+	const char *name;
+	int fd;
+	unsigned mode;
+};
+
 struct executor_cmd {
 	const char *const *argv;      /* argv[0] absolute inside the image */
 	const char *const *envp;      /* NULL = a fixed minimal environment */
 	const struct executor_net *net; /* NULL = none */
+	const struct executor_file *files; /* shown under /run/kiln/; may be NULL */
+	size_t n_files;
 	uint64_t timeout_ms;	      /* 0 = none */
 	proc_line_fn *line;
 	void *line_arg;
