@@ -1,0 +1,30 @@
+#!/bin/bash
+# The unit tests and the corpus replay built by clang with ASan and UBSan, and a gcc build with
+# warnings as errors.
+set -euo pipefail
+cd "$SRC"
+[ -f build-asan/build.ninja ] || CC=clang-14 meson setup build-asan -Db_sanitize=address,undefined \
+	-Db_lundef=false -Dwerror=true >/dev/null
+if ninja -C build-asan >"$WORK/asan-build.log" 2>&1; then
+	echo "ok clang builds without warnings"
+else
+	grep -E 'error|warning' "$WORK/asan-build.log" | head -n 40
+	echo "not ok clang builds without warnings"
+	exit 0
+fi
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+if meson test -C build-asan --num-processes "$(nproc)" --timeout-multiplier 4 --print-errorlogs \
+	>"$WORK/asan.log" 2>&1; then
+	echo "ok unit tests under ASan and UBSan"
+else
+	tail -n 100 "$WORK/asan.log"
+	echo "not ok unit tests under ASan and UBSan"
+fi
+[ -f build-werror/build.ninja ] || CC=gcc meson setup build-werror -Dwerror=true \
+	-Dbuildtype=release -Dc_args=-D_FORTIFY_SOURCE=3 >/dev/null
+if ninja -C build-werror >"$WORK/werror.log" 2>&1; then
+	echo "ok gcc release build without warnings"
+else
+	grep -E 'error|warning' "$WORK/werror.log" | head -n 40
+	echo "not ok gcc release build without warnings"
+fi
