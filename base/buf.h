@@ -23,7 +23,7 @@ int buf_add(struct buf *b, const void *src, size_t n);
 int buf_addstr(struct buf *b, const char *s);
 int buf_addch(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int buf_vaddf(struct buf *b, const char *fmt, va_list ap);
+int buf_vaddf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /** buf_reserve() - room for @n more bytes at @b->data + @b->len; the caller then raises len. */
 int buf_reserve(struct buf *b, size_t n);
 /** buf_clear() - empty, keep the memory, clear the error. */

@@ -14,7 +14,7 @@
 struct err {
 	int code;     /* negative errno, 0 while nothing failed */
 	char *msg;    /* owned; NULL when formatting ran out of memory */
-	char *target; /* owned; the field or file at fault, e.g. "properties.source.type"; or NULL */
+	char *target; /* owned; field or file at fault, e.g. "properties.source.type"; or NULL */
 	char *hint;   /* owned; what to do next, one sentence; or NULL */
 	char *arm;    /* owned; ARM error code that overrides arm/'s table, e.g. "BadSourceType" */
 };

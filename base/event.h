@@ -32,7 +32,9 @@ static inline void progress_update(const struct progress *p, const char *stage, 
 		p->update(p->arg, stage, done, total);
 }
 /** progress_to_events() - a progress that emits {"type":"progress","stage","done","total"} at most
- *  ten times a second per stage, always a final one. Free with progress_free(). */
+ *  ten times a second per stage, always a final one (what was held back when the stage did not
+ *  reach its total goes out in progress_free()). Numbers never step back within a round of a
+ *  stage. Safe from many threads. Copies @s; NULL when @s is NULL or memory ran out. */
 struct progress *progress_to_events(const struct event_sink *s);
 void progress_free(struct progress *p);
 

@@ -38,17 +38,22 @@ int file_open_regular(int dirfd, const char *name, int *ret_fd);
 int file_pread_full(int fd, void *dst, size_t n, uint64_t at);
 /** file_pwrite_full() - all @n bytes. Return 0 or -errno. */
 int file_pwrite_full(int fd, const void *src, size_t n, uint64_t at);
-/** file_read_all() - a regular file of at most @out->max-1 bytes. Errors name @path. */
+/** file_read_all() - append a regular file; @out may reach @out->max-1 bytes. Follows links.
+ *  Errors name @path. Return: 0, -ENOENT, -EFBIG, -EINVAL (no regular file) or another -errno. */
 int file_read_all(const char *path, struct buf *out, struct err *err);
-/** file_read_fd() - all that @fd (pipe, proc file) gives, at most @out->max-1. */
+/** file_read_fd() - append all that @fd (pipe, proc file) gives, up to @out->max-1 bytes in @out.
+ */
 int file_read_fd(int fd, struct buf *out);
 
 /**
  * file_write_atomic() - replace @path durably with @n bytes
  *
- * Writes a unique temporary in the same directory with @mode, fsyncs it, renames it over
- * @path, fsyncs the directory. On failure nothing of it is left. Return: 0 or -errno.
+ * Writes a unique temporary in the same directory with @mode (whatever the umask), fsyncs it,
+ * renames it over @path, fsyncs the directory. On failure no temporary is left and @path is as it
+ * was, except when only the last fsync failed: then the new content is there but may not survive
+ * a power cut. Return: 0 or -errno.
  */
+#define FILE_TMP_PREFIX ".kiln-tmp-" /* a crash leaves a name that begins so */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode, struct err *err);
 
 /** file_fsync_dir() - Return 0 or -errno. */
@@ -60,12 +65,13 @@ int file_mkdir_p(const char *path, mode_t mode, struct err *err);
 int file_rm_rf(const char *path, struct err *err);
 /** file_exists() - lstat succeeds. */
 bool file_exists(const char *path);
-/** file_copy_fd() - copy all of @in to @out by copy_file_range, else by buffer. */
+/** file_copy_fd() - copy from @in's position to its end to @out's position, by copy_file_range,
+ *  else by buffer. @ret_bytes may be NULL. Return: 0 or -errno. */
 int file_copy_fd(int in, int out, uint64_t *ret_bytes);
-/** file_open_beneath() - openat2 RESOLVE_IN_ROOT|NO_MAGICLINKS: @path is resolved as if @rootfd
+/** file_open_in_root() - openat2 RESOLVE_IN_ROOT|NO_MAGICLINKS: @path is resolved as if @rootfd
  *  were "/". @flags as open(2); O_CLOEXEC is added. Return: fd or -errno. */
 int file_open_in_root(int rootfd, const char *path, int flags, mode_t mode);
-/** path_join() - "a/b", one slash between; caller frees; NULL on ENOMEM. */
+/** path_join() - "a/b", one slash between ("b" when @a is empty); caller frees; NULL on ENOMEM. */
 char *path_join(const char *a, const char *b);
 /** path_dirname() - copy without the last component ("." if none). */
 char *path_dirname(const char *path);

@@ -27,7 +27,7 @@ char *digest_hex(const struct digest *d, char *dst);
 /** digest_parse() - exactly 64 hex digits, an optional "sha256:" before. 0 or -EINVAL. */
 int digest_parse(const char *s, struct digest *ret);
 
-/** sha256() - one shot; thread-safe; the algorithm is fetched once per process. */
+/** sha256() - one shot; thread-safe; cannot fail. */
 void sha256(const void *p, size_t n, struct digest *ret);
 
 /* Incremental; heap state. */
@@ -42,7 +42,8 @@ int sha256_file(const char *path, struct digest *ret, uint64_t *ret_bytes);
 
 void hex_encode(const void *src, size_t n, char *dst); /* 2n+1 bytes */
 int hex_decode(const char *src, void *dst, size_t n);  /* exactly 2n digits; 0 or -EINVAL */
-/** base64_encode() / base64_decode() - caller frees; NULL on ENOMEM or bad input. */
+/** base64_encode() / base64_decode() - standard alphabet, padded; caller frees; NULL on ENOMEM or
+ *  bad input. What is decoded has a NUL behind it that *@ret_n does not count. */
 char *base64_encode(const void *p, size_t n);
 void *base64_decode(const char *s, size_t *ret_n);
 

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,8 +60,18 @@ static inline void strv_freep(char ***v)
 #define auto_dir  __attribute__((cleanup(closedirp)))
 #define auto_strv __attribute__((cleanup(strv_freep)))
 
-#define take_ptr(p) ({ __typeof__(p) v_ = (p); (p) = NULL; v_; })
-#define take_fd(fd) ({ int v_ = (fd); (fd) = -1; v_; })
+#define take_ptr(p)                                                                                \
+	({                                                                                         \
+		__typeof__(p) v_ = (p);                                                            \
+		(p) = NULL;                                                                        \
+		v_;                                                                                \
+	})
+#define take_fd(fd)                                                                                \
+	({                                                                                         \
+		int v_ = (fd);                                                                     \
+		(fd) = -1;                                                                         \
+		v_;                                                                                \
+	})
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -70,6 +81,7 @@ size_t strv_len(char *const *v);
 int strv_push(char ***v, const char *s);
 /** strf() - asprintf that returns the string, or NULL when memory ran out. */
 char *strf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *vstrf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
 /** mem_wipe() - overwrite secrets; the compiler may not drop it. */
 void mem_wipe(void *p, size_t n);
