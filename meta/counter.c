@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "meta/row.h"
+
+int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(name)};
+	int r;
+
+	*ret = 0;
+	r = db_query(meta_db(m),
+		     "INSERT INTO meta_counter (name, value) VALUES (?, 1)"
+		     " ON CONFLICT (name) DO UPDATE SET value = meta_counter.value + 1"
+		     " RETURNING value",
+		     p, ARRAY_SIZE(p), row_int, ret, NULL, err);
+	return r;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/jobs.h"
+
+#include "base/mem.h"
+#include "base/timeutil.h"
+#include "meta/row.h"
+
+void job_row_done(struct job_row *j)
+{
+	free(j->id);
+	free(j->parent);
+	json_decref(j->params);
+	json_decref(j->checkpoint);
+	*j = (struct job_row){0};
+}
+
+int job_create(struct meta *m, const char *id, const char *parent, const json_t *params,
+	       struct err *err)
+{
+	auto_free char *text = NULL;
+	int64_t seq;
+	int r = meta_begin(m, err);
+
+	if (r < 0)
+		return r;
+	r = json_column(params, &text);
+	if (r >= 0)
+		r = counter_next(m, "job", &seq, err);
+	if (r >= 0) {
+		struct db_value p[] = {DBT(id), DBI(seq), DBT(parent), DBT(text)};
+
+		r = exec_sql(m,
+			     "INSERT INTO job (id, seq, parent, params, token, lease_us)"
+			     " VALUES (?, ?, ?, ?, 0, 0)",
+			     p, ARRAY_SIZE(p), NULL, err);
+	}
+	return tx_end(m, r, err);
+}
+
+struct pick {
+	const struct job_claim *c;
+	int64_t now_us;
+	char *id; /* owned: the first due one */
+};
+
+/* Columns: id, owner, lease_us. */
+static int row_pick(void *arg, const struct db_row *row)
+{
+	struct pick *p = arg;
+	const char *owner = db_col_text(row, 1);
+	int r;
+
+	if (owner && db_col_int(row, 2) > p->now_us && p->c->alive(p->c->alive_arg, owner))
+		return 0;
+	r = row_str(row, 0, &p->id);
+	return r < 0 ? r : 1;
+}
+
+static int pick(struct meta *m, const struct job_claim *c, char **ret_id, struct err *err)
+{
+	struct pick k = {.c = c, .now_us = time_now_us()};
+	struct db_value p[] = {DBT(c->id)};
+	int r;
+
+	/* A job with a parent belongs to the parent's worker, which asks for it by id; it is
+	 * anybody's once the parent has ended without finishing it. */
+	if (c->id)
+		r = db_query(meta_db(m), "SELECT id, owner, lease_us FROM job WHERE id = ?", p, 1,
+			     row_pick, &k, NULL, err);
+	else
+		r = db_query(
+			meta_db(m),
+			"SELECT id, owner, lease_us FROM job WHERE parent IS NULL OR NOT EXISTS"
+			" (SELECT 1 FROM operation WHERE operation.id = job.parent"
+			" AND operation.state = 0) ORDER BY seq",
+			NULL, 0, row_pick, &k, NULL, err);
+	if (r < 0)
+		return r;
+	*ret_id = k.id;
+	return k.id ? 0 : -EAGAIN;
+}
+
+static int row_claimed(void *arg, const struct db_row *row)
+{
+	struct job_row *j = arg;
+	int r = row_str(row, 0, &j->id);
+
+	if (r >= 0)
+		r = row_str(row, 1, &j->parent);
+	if (r >= 0)
+		r = row_json(row, 2, &j->params);
+	if (r >= 0)
+		r = row_json(row, 3, &j->checkpoint);
+	j->token = db_col_int(row, 4);
+	return r;
+}
+
+static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
+{
+	auto_free char *id = NULL;
+	int64_t now = time_now_us();
+	int r = pick(m, c, &id, err);
+
+	if (r < 0)
+		return r;
+
+	struct db_value p[] = {DBT(c->owner), DBI(now + c->lease_us), DBT(id)};
+	struct db_value q[] = {DBI(now), DBT(id)};
+
+	r = db_query(meta_db(m),
+		     "UPDATE job SET token = token + 1, owner = ?, lease_us = ? WHERE id = ?"
+		     " RETURNING id, parent, params, checkpoint, token",
+		     p, ARRAY_SIZE(p), row_claimed, ret, NULL, err);
+	if (r >= 0)
+		r = exec_sql(m,
+			     "UPDATE operation SET started_us = ? WHERE id = ? AND started_us = 0",
+			     q, ARRAY_SIZE(q), NULL, err);
+	return r;
+}
+
+int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
+{
+	struct job_row j = {0};
+	int r = meta_begin(m, err);
+
+	if (r < 0)
+		return r;
+	r = tx_end(m, claim(m, c, &j, err), err);
+	if (r < 0) {
+		job_row_done(&j);
+		return r;
+	}
+	*ret = j;
+	return 0;
+}
+
+static int stale(const char *id, struct err *err)
+{
+	return err_set(err, -ESTALE, "another worker has taken over operation \"%.100s\"", id);
+}
+
+int job_fence(struct meta *m, const char *id, int64_t token, struct err *err)
+{
+	struct db_value p[] = {DBT(id), DBI(token)};
+	int64_t n = 0;
+	int r = db_query(meta_db(m), "SELECT COUNT(*) FROM job WHERE id = ? AND token = ?", p,
+			 ARRAY_SIZE(p), row_int, &n, NULL, err);
+
+	return r < 0 ? r : n > 0 ? 0 : stale(id, err);
+}
+
+int job_renew(struct meta *m, const char *id, int64_t token, int64_t lease_us, int64_t percent,
+	      bool *ret_cancel, struct err *err)
+{
+	struct db_value p[] = {DBI(time_now_us() + lease_us), DBT(id), DBI(token)};
+	struct db_value q[] = {DBI(percent), DBT(id)};
+	int64_t n = 0, cancel = 0;
+	int r = meta_begin(m, err);
+
+	if (r < 0)
+		return r;
+	r = exec_sql(m, "UPDATE job SET lease_us = ? WHERE id = ? AND token = ?", p, ARRAY_SIZE(p),
+		     &n, err);
+	if (r >= 0 && n == 0)
+		r = stale(id, err);
+	if (r >= 0)
+		r = db_query(meta_db(m),
+			     "UPDATE operation SET percent = ? WHERE id = ? RETURNING cancel", q,
+			     ARRAY_SIZE(q), row_int, &cancel, NULL, err);
+	r = tx_end(m, r, err);
+	if (r >= 0)
+		*ret_cancel = cancel != 0;
+	return r;
+}
+
+/* An UPDATE or DELETE that ends in "id = ? AND token = ?". */
+static int fenced(struct meta *m, const char *sql, const struct db_value *p, size_t n,
+		  const char *id, struct err *err)
+{
+	int64_t changes = 0;
+	int r = exec_sql(m, sql, p, n, &changes, err);
+
+	return r < 0 ? r : changes > 0 ? 0 : stale(id, err);
+}
+
+int job_checkpoint(struct meta *m, const char *id, int64_t token, const json_t *state,
+		   struct err *err)
+{
+	auto_free char *text = NULL;
+
+	if (json_column(state, &text) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+
+	struct db_value p[] = {DBT(text), DBT(id), DBI(token)};
+
+	return fenced(m, "UPDATE job SET checkpoint = ? WHERE id = ? AND token = ?", p,
+		      ARRAY_SIZE(p), id, err);
+}
+
+int job_release(struct meta *m, const char *id, int64_t token, struct err *err)
+{
+	struct db_value p[] = {DBT(id), DBI(token)};
+
+	return fenced(m, "UPDATE job SET owner = NULL, lease_us = 0 WHERE id = ? AND token = ?", p,
+		      ARRAY_SIZE(p), id, err);
+}
+
+int job_remove(struct meta *m, const char *id, int64_t token, struct err *err)
+{
+	struct db_value p[] = {DBT(id), DBI(token)};
+
+	return fenced(m, "DELETE FROM job WHERE id = ? AND token = ?", p, ARRAY_SIZE(p), id, err);
+}

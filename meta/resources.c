@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/resources.h"
+
+#include "base/mem.h"
+#include "meta/row.h"
+#include "meta/schema.h"
+
+const char *const schema_resources[] = {
+	"CREATE TABLE meta_counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+	"CREATE TABLE resource ("
+	" key TEXT PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, sort TEXT NOT NULL,"
+	" api_version TEXT NOT NULL, revision BIGINT NOT NULL, changes BIGINT NOT NULL,"
+	" doc TEXT NOT NULL)",
+	"CREATE UNIQUE INDEX resource_sort ON resource (type, sort)",
+	NULL,
+};
+
+#define COLUMNS "key, id, type, sort, api_version, revision, changes, doc"
+
+void resource_done(struct resource *r)
+{
+	free(r->key);
+	free(r->id);
+	free(r->type);
+	free(r->sort);
+	free(r->api_version);
+	json_decref(r->doc);
+	*r = (struct resource){0};
+}
+
+void resources_free(struct resource *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		resource_done(&r[i]);
+	free(r);
+}
+
+static int parse(const struct db_row *row, struct resource *ret)
+{
+	int r = row_str(row, 0, &ret->key);
+
+	if (r >= 0)
+		r = row_str(row, 1, &ret->id);
+	if (r >= 0)
+		r = row_str(row, 2, &ret->type);
+	if (r >= 0)
+		r = row_str(row, 3, &ret->sort);
+	if (r >= 0)
+		r = row_str(row, 4, &ret->api_version);
+	ret->revision = db_col_int(row, 5);
+	ret->changes = db_col_int(row, 6);
+	if (r >= 0)
+		r = row_json(row, 7, &ret->doc);
+	if (r >= 0 && !json_is_object(ret->doc))
+		r = -EBADMSG;
+	return r;
+}
+
+static int row_one(void *arg, const struct db_row *row)
+{
+	return parse(row, arg);
+}
+
+int resource_get(struct meta *m, const char *key, struct resource *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(key)};
+	struct resource res = {0};
+	int r = db_query(meta_db(m), "SELECT " COLUMNS " FROM resource WHERE key = ?", p, 1,
+			 row_one, &res, NULL, err);
+
+	if (r >= 0 && !res.key)
+		r = err_set(err, -ENOENT, "no resource \"%.300s\"", key);
+	if (r < 0) {
+		resource_done(&res);
+		return r == -ENOENT ? r : err_ctx(err, r, "resource \"%.300s\"", key);
+	}
+	*ret = res;
+	return 0;
+}
+
+int resource_create(struct meta *m, struct resource *res, struct err *err)
+{
+	auto_free char *doc = NULL;
+	int64_t revision;
+	int r = meta_begin(m, err);
+
+	if (r < 0)
+		return r;
+	r = json_column(res->doc, &doc);
+	if (r >= 0)
+		r = counter_next(m, "revision", &revision, err);
+	if (r >= 0) {
+		struct db_value p[] = {
+			DBT(res->key),         DBT(res->id),  DBT(res->type), DBT(res->sort),
+			DBT(res->api_version), DBI(revision), DBI(1),         DBT(doc)};
+
+		r = exec_sql(m,
+			     "INSERT INTO resource (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			     p, ARRAY_SIZE(p), NULL, err);
+	}
+	r = tx_end(m, r, err);
+	if (r >= 0) {
+		res->revision = revision;
+		res->changes = 1;
+	}
+	return r;
+}
+
+int resource_update(struct meta *m, struct resource *res, bool revise, struct err *err)
+{
+	auto_free char *doc = NULL;
+	int64_t revision = res->revision, n = 0;
+	int r = meta_begin(m, err);
+
+	if (r < 0)
+		return r;
+	r = json_column(res->doc, &doc);
+	if (r >= 0 && revise)
+		r = counter_next(m, "revision", &revision, err);
+	if (r >= 0) {
+		struct db_value p[] = {DBI(revision), DBT(doc), DBT(res->key), DBI(res->changes)};
+
+		r = exec_sql(m,
+			     "UPDATE resource SET revision = ?, doc = ?, changes = changes + 1"
+			     " WHERE key = ? AND changes = ?",
+			     p, ARRAY_SIZE(p), &n, err);
+	}
+	if (r >= 0 && n == 0)
+		r = err_set(err, -ESTALE, "\"%.300s\" was changed by somebody else meanwhile",
+			    res->id);
+	r = tx_end(m, r, err);
+	if (r >= 0) {
+		res->revision = revision;
+		res->changes++;
+	}
+	return r;
+}
+
+int resource_delete(struct meta *m, const char *key, struct err *err)
+{
+	struct db_value p[] = {DBT(key)};
+
+	return exec_sql(m, "DELETE FROM resource WHERE key = ?", p, 1, NULL, err);
+}
+
+struct page {
+	struct resource *rows;
+	size_t n, cap;
+};
+
+static int row_page(void *arg, const struct db_row *row)
+{
+	struct page *pg = arg;
+	int r;
+
+	if (pg->n == pg->cap) {
+		size_t cap = pg->cap ? pg->cap * 2 : 16;
+		struct resource *p = reallocarray(pg->rows, cap, sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		pg->rows = p;
+		pg->cap = cap;
+	}
+	pg->rows[pg->n] = (struct resource){0};
+	r = parse(row, &pg->rows[pg->n]);
+	pg->n++; /* also half-parsed: resources_free() releases it */
+	return r;
+}
+
+/* Everything below a key sorts between "KEY/" and "KEY0": '0' follows '/'. */
+static int bounds(const char *under, char **ret_lo, char **ret_hi)
+{
+	*ret_lo = strf("%s/", under);
+	*ret_hi = strf("%s0", under);
+	return *ret_lo && *ret_hi ? 0 : -ENOMEM;
+}
+
+int resource_list(struct meta *m, const struct resource_query *q, struct resource **ret,
+		  size_t *ret_n, struct err *err)
+{
+	auto_free char *lo = NULL, *hi = NULL, *sql = NULL;
+	const char *column = q->by_key ? "key" : "sort";
+	struct page pg = {0};
+	struct db_value p[5];
+	size_t n = 0;
+	int r;
+
+	if (q->limit == 0 || q->limit > RESOURCE_PAGE_MAX)
+		return err_set(err, -EINVAL, "page of %u rows, 1 to %d are possible", q->limit,
+			       RESOURCE_PAGE_MAX);
+	if (q->under && *q->under && bounds(q->under, &lo, &hi) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (q->type)
+		p[n++] = DBT(q->type);
+	if (lo) {
+		p[n++] = DBT(lo);
+		p[n++] = DBT(hi);
+	}
+	if (q->after)
+		p[n++] = DBT(q->after);
+	p[n++] = DBI(q->limit);
+	sql = strf("SELECT " COLUMNS " FROM resource WHERE 1 = 1%s%s%s%s%s%s%s%s%s"
+		   " ORDER BY %s%s LIMIT ?",
+		   q->type ? " AND type = ?" : "", lo ? " AND " : "", lo ? column : "",
+		   lo ? " > ? AND " : "", lo ? column : "", lo ? " < ?" : "",
+		   q->after ? " AND " : "", q->after ? column : "",
+		   !q->after       ? ""
+		   : q->descending ? " < ?"
+				   : " > ?",
+		   column, q->descending ? " DESC" : "");
+	if (!sql)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = db_query(meta_db(m), sql, p, n, row_page, &pg, NULL, err);
+	if (r < 0) {
+		resources_free(pg.rows, pg.n);
+		return err_ctx(err, r, "list of resources");
+	}
+	*ret = pg.rows;
+	*ret_n = pg.n;
+	return 0;
+}
+
+int resource_any_under(struct meta *m, const char *key, bool *ret, struct err *err)
+{
+	auto_free char *lo = NULL, *hi = NULL;
+	int64_t n = 0;
+	int r;
+
+	if (bounds(key, &lo, &hi) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+
+	struct db_value p[] = {DBT(lo), DBT(hi)};
+
+	r = db_query(meta_db(m),
+		     "SELECT COUNT(*) FROM (SELECT 1 FROM resource WHERE key > ? AND key < ?"
+		     " LIMIT 1) AS one",
+		     p, 2, row_int, &n, NULL, err);
+	*ret = n > 0;
+	return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small helpers for rows, private to meta/. */
+#ifndef KILN_META_ROW_H
+#define KILN_META_ROW_H
+
+#include "base/json.h"
+#include "meta/db.h"
+#include "meta/meta.h"
+
+/** row_int() - db_row_fn: column 0 into the int64_t at @arg. */
+int row_int(void *arg, const struct db_row *row);
+/** row_str() - copy of a text column into *@ret; NULL for SQL NULL. 0 or -ENOMEM. */
+int row_str(const struct db_row *row, int i, char **ret);
+/** row_json() - a text column parsed; NULL for SQL NULL. 0, -ENOMEM, -EBADMSG (not JSON). */
+int row_json(const struct db_row *row, int i, json_t **ret);
+/** json_column() - compact text for a column; *@ret is NULL for a NULL document. 0 or -ENOMEM. */
+int json_column(const json_t *j, char **ret);
+/** tx_end() - commit when @r >= 0, else roll back and return @r. */
+int tx_end(struct meta *m, int r, struct err *err);
+/** exec_sql() - a statement without rows. */
+int exec_sql(struct meta *m, const char *sql, const struct db_value *params, size_t n,
+	     int64_t *ret_changes, struct err *err);
+
+/** counter_next() - raise a named counter in the caller's transaction; starts at 1. */
+int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err);
+
+#endif
