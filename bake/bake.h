@@ -26,8 +26,10 @@ struct bake_host {
 	void *arg;
 	/* SharedImageVersion and ManagedImage; PlatformImage is bake's own. */
 	int (*resolve)(void *arg, const json_t *source, struct bake_source *ret, struct err *err);
-	/* One distribute target. @artifact: {"disk":disk_ref json, "facts":.., "runId":..}. @ret:
-	 * {"artifactId"} or {"artifactUri"} for the runOutput, and what the summary shows. */
+	/* One distribute target. @artifact: {"disk":disk_ref json, "facts":.., "runId":..,
+	 * "templateId":..,"force":bool}. @ret: {"artifactId"} or {"artifactUri"} for the runOutput,
+	 * "unchanged":true when the target held this very disk already and nothing was written, and
+	 * what the summary shows: "version", "regions":[{"name","state"}]. */
 	int (*distribute)(void *arg, const json_t *target, const json_t *artifact, json_t **ret,
 			  struct err *err);
 	/* Durable checkpoint of the run's record (steps done so far); a crash resumes from the step
@@ -55,6 +57,7 @@ struct bake_options {
 	bool no_cache;		    /* run every step again */
 	const char *until;	    /* stop after this step, or NULL */
 	bool local_files;	    /* file: URIs are allowed (in-process caller) */
+	bool force;		    /* publish also what is published already (see @distribute) */
 };
 
 /**
@@ -67,18 +70,34 @@ int bake_check(const json_t *tmpl, const char *api_version, struct err *err);
 
 /**
  * bake_run() - run a template to the end
- * @ret_run: the record {"runId","state","steps":[..],"artifact","outputs":[..],"error"?}; set also on
- * failure, new reference. Return: 0; -ECANCELED; -ETIME (buildTimeoutInMinutes); -EPROTO when a
- * validator failed; -EIO when a step failed; -EREMOTEIO when some distribute targets failed
- * (PartiallySucceeded); or another -errno.
+ * @ret_run: the record {"runId","templateId","state","subState","startTime","endTime","source",
+ * "steps":[..],"artifact","outputs":[..],"error"?}; set also on failure, new reference. It is also
+ * kept as DATA/runs/RUNID/run.json, beside the log of all output (DATA/runs/RUNID/log).
+ *
+ * Emits the events of docs/events.md.
+ *
+ * Return: 0; -ECANCELED; -ETIME (buildTimeoutInMinutes); -EPROTO when a validator failed; -EIO
+ * when a step failed; -EREMOTEIO when some distribute targets failed (PartiallySucceeded); or
+ * another -errno.
  */
 int bake_run(const struct bake_env *env, const struct bake_host *host, const struct bake_options *o,
 	     const json_t *tmpl, json_t **ret_run, struct err *err);
 
-/** bake_plan() - the steps with their keys and whether a snapshot exists:
- *  [{"name","key","hit":bool,"inputs":{..}}]; nothing runs. */
-int bake_plan(const struct bake_env *env, const struct bake_host *host, const json_t *tmpl,
-	      json_t **ret, struct err *err);
+/** bake_plan() - the customizers and the generalize step with their keys and whether a snapshot
+ *  exists: [{"name","kind","key","hit":bool,"inputs":{..}}]; nothing runs. A step after the first
+ *  miss has no key yet (null): it depends on the disk that the miss will give. */
+int bake_plan(const struct bake_env *env, const struct bake_host *host,
+	      const struct bake_options *o, const json_t *tmpl, json_t **ret, struct err *err);
+
+/**
+ * bake_find_step() - the disk as it was in the newest recorded run of a template
+ * @step: a step's name: the disk after it, or, if it failed, as it was kept at the failure, else
+ *	before it; "source": the disk that the run began with; NULL or "": the newest state
+ *
+ * Return: 0, -ENOENT (no run, no such step, or its snapshot is gone).
+ */
+int bake_find_step(const struct bake_env *env, const char *template_id, const char *step,
+		   struct disk_ref *ret, json_t **ret_run, struct err *err);
 
 /** bake_shell() - open an interactive shell (or run @argv) in a disk, in the container executor;
  *  changes are thrown away. Return: the command's exit status, or -errno. */
