@@ -4,31 +4,33 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "meta/db.h"
+#include "meta/schema.h"
 
-static const char *const schema[] = {
-	"CREATE TABLE IF NOT EXISTS store_counter ("
+const char *const schema_store[] = {
+	"CREATE TABLE store_counter ("
 	" name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
-	"INSERT INTO store_counter (name, value) VALUES ('epoch', 1) ON CONFLICT DO NOTHING",
-	"INSERT INTO store_counter (name, value) VALUES ('seq', 0) ON CONFLICT DO NOTHING",
-	"INSERT INTO store_counter (name, value) VALUES ('token', 0) ON CONFLICT DO NOTHING",
-	"CREATE TABLE IF NOT EXISTS store_session ("
+	"INSERT INTO store_counter (name, value) VALUES ('epoch', 1)",
+	"INSERT INTO store_counter (name, value) VALUES ('seq', 0)",
+	"INSERT INTO store_counter (name, value) VALUES ('token', 0)",
+	"CREATE TABLE store_session ("
 	" id TEXT PRIMARY KEY, token BIGINT NOT NULL, purpose TEXT NOT NULL, owner TEXT NOT NULL,"
 	" epoch BIGINT NOT NULL, expires_us BIGINT NOT NULL)",
-	"CREATE TABLE IF NOT EXISTS store_pack ("
-	" region TEXT NOT NULL, id TEXT NOT NULL, state INTEGER NOT NULL, bytes BIGINT NOT NULL,"
+	"CREATE TABLE store_pack ("
+	" region TEXT NOT NULL, id TEXT NOT NULL, state BIGINT NOT NULL, bytes BIGINT NOT NULL,"
 	" frames BIGINT NOT NULL, seq BIGINT NOT NULL, stamp BIGINT NOT NULL,"
 	" epoch BIGINT NOT NULL, PRIMARY KEY (region, id))",
-	"CREATE UNIQUE INDEX IF NOT EXISTS store_pack_seq ON store_pack (region, seq)",
-	"CREATE TABLE IF NOT EXISTS store_pin ("
+	"CREATE UNIQUE INDEX store_pack_seq ON store_pack (region, seq)",
+	"CREATE TABLE store_pin ("
 	" region TEXT NOT NULL, pack TEXT NOT NULL, session TEXT NOT NULL,"
 	" PRIMARY KEY (region, pack, session))",
-	"CREATE INDEX IF NOT EXISTS store_pin_session ON store_pin (session)",
-	"CREATE TABLE IF NOT EXISTS store_root ("
+	"CREATE INDEX store_pin_session ON store_pin (session)",
+	"CREATE TABLE store_root ("
 	" kind TEXT NOT NULL, id TEXT NOT NULL, region TEXT NOT NULL, root TEXT NOT NULL,"
 	" digest TEXT NOT NULL, size_bytes BIGINT NOT NULL, session TEXT,"
 	" PRIMARY KEY (kind, id, region))",
-	"CREATE INDEX IF NOT EXISTS store_root_digest ON store_root (digest)",
-	"CREATE INDEX IF NOT EXISTS store_root_session ON store_root (session)",
+	"CREATE INDEX store_root_digest ON store_root (digest)",
+	"CREATE INDEX store_root_session ON store_root (session)",
+	NULL,
 };
 
 /* Ends a transaction by its outcome; @r < 0 rolls back. */
@@ -45,18 +47,6 @@ static int exec_sql(struct db *db, const char *sql, const struct db_value *param
 		    int64_t *ret_changes, struct err *err)
 {
 	return db_query(db, sql, params, n, NULL, NULL, ret_changes, err);
-}
-
-int packs_init(struct meta *m, struct err *err)
-{
-	struct db *db = meta_db(m);
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(schema) && r >= 0; i++)
-		r = exec_sql(db, schema[i], NULL, 0, NULL, err);
-	return finish(db, r, err);
 }
 
 static int row_int(void *arg, const struct db_row *row)
@@ -117,9 +107,8 @@ int packs_session_begin(struct meta *m, const char *purpose, const char *owner, 
 		r = counter_next(db, "token", &ret->token, err);
 	if (r >= 0) {
 		struct db_value p[] = {
-			DBT(ret->id), DBI(ret->token),
-			DBT(purpose), DBT(owner),
-			DBI(epoch),   DBI(time_now_us() + lease_s * 1000000),
+			DBT(ret->id), DBI(ret->token), DBT(purpose),
+			DBT(owner),   DBI(epoch),      DBI(time_now_us() + lease_s * 1000000),
 		};
 
 		r = exec_sql(db,
@@ -238,14 +227,15 @@ static int insert_pack(struct db *db, const char *region, const char *hex, uint6
 		return r;
 
 	struct db_value p[] = {
-		DBT(region), DBT(hex), DBI(PACK_PRESENT), DBI(bytes), DBI(frames), DBI(seq),
-		DBI(epoch),
+		DBT(region), DBT(hex), DBI(PACK_PRESENT), DBI(bytes),
+		DBI(frames), DBI(seq), DBI(epoch),
 	};
 
-	return exec_sql(db,
-			"INSERT INTO store_pack (region, id, state, bytes, frames, seq, stamp, epoch)"
-			" VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (region, id) DO NOTHING",
-			p, ARRAY_SIZE(p), NULL, err);
+	return exec_sql(
+		db,
+		"INSERT INTO store_pack (region, id, state, bytes, frames, seq, stamp, epoch)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (region, id) DO NOTHING",
+		p, ARRAY_SIZE(p), NULL, err);
 }
 
 static int insert_pin(struct db *db, const char *region, const char *hex, const char *session,
@@ -429,8 +419,8 @@ int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, 
 
 	hex_encode(id->b, sizeof(id->b), hex);
 
-	struct db_value p[] = {DBI(PACK_CONDEMNED), DBI(snapshot), DBT(region),
-			       DBT(hex),	    DBI(PACK_PRESENT), DBI(snapshot)};
+	struct db_value p[] = {DBI(PACK_CONDEMNED), DBI(snapshot), DBT(region), DBT(hex),
+			       DBI(PACK_PRESENT),   DBI(snapshot)};
 
 	r = exec_sql(meta_db(m),
 		     "UPDATE store_pack SET state = ?, epoch = ? WHERE region = ? AND id = ?"
@@ -571,9 +561,8 @@ int packs_root_hold(struct meta *m, const struct session_key *k, const struct ro
 		return r;
 	r = session_check(db, k, err);
 	if (r >= 0)
-		r = db_query(db,
-			     "SELECT COUNT(*) FROM store_root WHERE digest = ? AND region = ?", p, 2,
-			     row_int, &n, NULL, err);
+		r = db_query(db, "SELECT COUNT(*) FROM store_root WHERE digest = ? AND region = ?",
+			     p, 2, row_int, &n, NULL, err);
 	if (r >= 0 && n == 0)
 		r = err_set(err, -ENOENT, "no live root in region %s holds disk sha256:%s",
 			    row->region, hex);
@@ -676,7 +665,7 @@ int packs_root_list(struct meta *m, const char *region, const char *kind, root_r
 					 " AND kind = ? ORDER BY region, kind, id"
 			: region       ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE region = ?"
 					 " ORDER BY region, kind, id"
-			: kind	       ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE kind = ?"
+			: kind         ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE kind = ?"
 					 " ORDER BY region, kind, id"
 				       : "SELECT " ROOT_COLUMNS " FROM store_root"
 					 " ORDER BY region, kind, id",

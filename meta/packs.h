@@ -46,9 +46,6 @@ struct root_row {
 	uint64_t size_bytes;
 };
 
-/** packs_init() - make the tables; idempotent. */
-int packs_init(struct meta *m, struct err *err);
-
 /* A writer's session, by id and fencing token. */
 struct session_key {
 	char id[PACK_ID_HEX];

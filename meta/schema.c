@@ -9,6 +9,7 @@ static const struct schema_step steps[] = {
 	{"resources", schema_resources},
 	{"operations, jobs, idempotency keys", schema_operations},
 	{"audit", schema_audit},
+	{"image store", schema_store},
 };
 
 static int row_int(void *arg, const struct db_row *row)
