@@ -11,12 +11,16 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/event.h"
+#include "disk/tree.h"
+
+#define EXT4_MIN_BYTES (16u << 20)
+#define EXT4_MAX_TIME  (1ll << 34) /* seconds; what an inode's 34 bits hold */
 
 struct ext4_spec {
-	uint64_t size_bytes;	    /* multiple of 4096 */
+	uint64_t size_bytes; /* multiple of 4096 */
 	uint8_t uuid[16], hash_seed[16];
 	const char *label;
-	int64_t time_s;		    /* used for the superblock, and clamps every file time above it */
+	int64_t time_s; /* over 0; used for the superblock, and clamps every file time above it */
 };
 
 /**
@@ -28,6 +32,11 @@ struct ext4_spec {
  */
 int ext4_write_tar(int fd, uint64_t offset, const struct ext4_spec *spec, const char *tar_path,
 		   struct cancel *cancel, const struct progress *p, struct err *err);
+
+/** ext4_write_tree() - the same from a tree, which may be used again afterwards; a time of 0
+ *  becomes @spec->time_s. -EINVAL (bad spec), -ENOSPC or another -errno when it does not fit. */
+int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struct tree *tree,
+		    struct cancel *cancel, const struct progress *p, struct err *err);
 
 /* Random bytes of a disk, for reading a file system that is not a plain file. */
 struct ext4_io {

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file tree in memory: what a file system shall hold, from tar files and single entries. File
+ * contents stay in the mapped tar files and are not copied. Nothing is ever made on the host.
+ *
+ *	tree_new -> tree_add_tar / tree_add_file / tree_remove ... -> ext4_write_tree -> tree_free
+ *
+ * Paths are relative to the tree's root ("etc/fstab"; a leading "/" or "./" is allowed); ".."
+ * is refused, links are never followed. Missing parents are made, mode 0755, owner 0:0. One
+ * thread at a time.
+ */
+#ifndef KILN_DISK_TREE_H
+#define KILN_DISK_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+
+#define TREE_MAX_ENTRIES 1000000u
+#define TREE_MAX_PATH    4096u /* bytes with the NUL */
+#define TREE_MAX_NAME    255u
+#define TREE_MAX_DEPTH   128u
+#define TREE_MAX_XATTRS  64u
+
+/* A run of a file's content; the bytes between runs are zero. */
+struct tree_run {
+	uint64_t offset, length;
+	const uint8_t *data; /* in a mapped tar or owned by the inode */
+};
+struct tree_xattr {
+	char *name; /* with its namespace, e.g. "security.capability" */
+	uint8_t *value;
+	size_t n;
+};
+/* What hard links share. */
+struct tree_inode {
+	uint32_t mode, uid, gid, rdev_major, rdev_minor;
+	int64_t mtime;
+	uint32_t nlink; /* names that refer to it */
+	uint64_t size;  /* regular files */
+	struct tree_run *runs;
+	size_t n_runs;
+	uint8_t *own; /* content given by tree_add_file() */
+	char *target; /* symbolic links */
+	struct tree_xattr *xattrs;
+	size_t n_xattrs;
+	uint32_t ino; /* free for the writer of a file system */
+};
+struct tree_node {
+	char *name;
+	struct tree_inode *inode;
+	struct tree_node **child; /* sorted by name, bytewise */
+	size_t n, cap;
+};
+struct tree;
+
+/** tree_new() - a root directory, mode 0755. 0 or -ENOMEM. */
+int tree_new(struct tree **ret);
+void tree_free(struct tree *t); /* NULL is fine */
+/** tree_root() - borrowed. */
+struct tree_node *tree_root(struct tree *t);
+
+/**
+ * tree_add_tar() - add every entry of an uncompressed tar (ustar, pax, GNU)
+ *
+ * A later entry of a path replaces an earlier one; a directory keeps its children. The file must
+ * not change until tree_free(). Return: 0, -EINVAL (bad entry), -EBADMSG (damaged tar), -EFBIG
+ * (a limit above), the cancel reason, or -errno.
+ */
+int tree_add_tar(struct tree *t, const char *path, struct cancel *cancel, struct err *err);
+
+/* The time of these is 0 until ext4_write_tree() sets it to the file system's. All replace. */
+int tree_add_dir(struct tree *t, const char *path, uint32_t mode, struct err *err);
+/** tree_add_file() - copies @data. */
+int tree_add_file(struct tree *t, const char *path, uint32_t mode, const void *data, size_t n,
+		  struct err *err);
+int tree_add_symlink(struct tree *t, const char *path, const char *target, struct err *err);
+
+/** tree_find() - borrowed, or NULL. Links are not followed. */
+struct tree_node *tree_find(struct tree *t, const char *path);
+/** tree_remove() - with all below; absent is success. */
+void tree_remove(struct tree *t, const char *path);
+/** tree_empty() - remove what a directory holds, keep it; absent is success. */
+void tree_empty(struct tree *t, const char *path);
+/** tree_read() - append a regular file's content to @out. 0, -ENOENT, or the buffer's error. */
+int tree_read(struct tree *t, const char *path, struct buf *out, struct err *err);
+/** tree_copy() - content of @ino from @offset, holes as zeros, all @n bytes inside the file. */
+void tree_copy(const struct tree_inode *ino, uint64_t offset, uint8_t *dst, size_t n);
+
+#endif
