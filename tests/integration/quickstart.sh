@@ -1,0 +1,22 @@
+#!/bin/bash
+# The first thing a new user does, and what it must have made. Later suites use its data directory.
+. "$SRC/tests/integration/lib.sh"
+cd "$SRC" || exit 1
+
+check "make quickstart" make --no-print-directory quickstart
+cp "$T/check.out" "$WORK/quickstart.out"
+sed -n '/Where the time went/,/^$/p' "$WORK/quickstart.out"
+
+V=$GAL/images/debian-12/versions/1.0.0
+"$KILN" rest GET "$V?\$expand=ReplicationStatus" --api-version 2023-07-03 >"$T/version.json"
+check "both regions are Completed" same "eastus Completed westeurope Completed" \
+	"$(jq -r '[.properties.replicationStatus.summary[] | "\(.region | ascii_downcase | gsub(" "; "")) \(.state)"] | sort | join(" ")' "$T/version.json")"
+check "the version succeeded" same Succeeded "$(jq -r .properties.provisioningState "$T/version.json")"
+check "nothing is left behind" nothing_left
+
+# Baking once more runs no step.
+"$KILN" bake examples/golden-debian/template.json -g golden --json >"$T/again.jsonl"
+check "a second bake exits 0" status 0 "$KILN" bake examples/golden-debian/template.json -g golden
+check "a second bake runs no step" same "0" "$(jq -s '[.[] | select(.type == "step.done" and .cached == false)] | length' "$T/again.jsonl")"
+check "the digest of 1.0.0 stays" same "$(jq -r '.properties.kiln.diskDigest // empty' "$T/version.json")" \
+	"$("$KILN" rest GET "$V" --api-version 2023-07-03 | jq -r '.properties.kiln.diskDigest // empty')"
