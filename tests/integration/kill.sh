@@ -16,7 +16,7 @@ for i in $(seq 1 "${KILLS:-20}"); do
 	"$KILN" bake "$T/kill$i.json" -g golden --json >"$T/killed.jsonl" 2>&1 &
 	pid=$!
 	ms=$((RANDOM % 6000))
-	timeout $((ms / 1000)).$(printf %03d $((ms % 1000))) tail --pid=$pid -f /dev/null
+	timeout "$((ms / 1000)).$(printf %03d $((ms % 1000)))" tail --pid=$pid -f /dev/null
 	kill -KILL $pid 2>/dev/null
 	wait $pid 2>/dev/null
 	if ! "$KILN" bake "$T/kill$i.json" -g golden >"$T/again.out" 2>&1; then

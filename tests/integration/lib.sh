@@ -1,6 +1,6 @@
 #!/bin/bash
 # Shared by the suites: `. "$SRC/tests/integration/lib.sh"`. Expects SRC, KILN, KILN_DATA, WORK.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 set -uo pipefail
 : "${SRC:?}" "${KILN:?}" "${KILN_DATA:?}" "${WORK:?}"
 G=/resourceGroups/golden
