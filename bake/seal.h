@@ -11,6 +11,9 @@
 #include "base/json.h"
 #include "store/store.h"
 
+/* Raise it with any change of what seal_root() does to a disk: it is part of step keys. */
+#define SEAL_VERSION 1
+
 /** seal_root() - run every operation beneath @rootfd, never following links out of it.
  *  @ret_report: [{"operation","changed":N}], new reference. A removal that cannot be confirmed
  *  fails. */

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Customizers and generalize: each a step whose disk is kept under its key. */
+#include <inttypes.h>
+
+#include "bake/run.h"
+#include "bake/seal.h"
+#include "base/mem.h"
+#include "base/timeutil.h"
+
+static const struct stage stage_customize = {.name = "customize", .sub_state = "Customizing"};
+static const struct stage stage_generalize = {.name = "generalize", .sub_state = "Customizing"};
+
+int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, struct err *err)
+{
+	bool seal = i == run->t.n_steps;
+	struct key_context c = {
+		.parent = &run->disk,
+		.executor = run->executor_ops,
+		.envp = (const char *const *) run->envp,
+		.grow_to_bytes = run->t.disk_bytes,
+		.allow = run->t.allow,
+		.refresh = run->t.refresh,
+	};
+	auto_json json_t *own = NULL, *inputs = NULL;
+	int r;
+
+	if (seal) {
+		own = json_pack("{s:s, s:i}", "kind", "Generalize", "operations", SEAL_VERSION);
+		c.envp = NULL; /* it runs no command */
+	} else {
+		own = json_incref(run->inputs[i].inputs);
+	}
+	inputs = key_inputs(&c, own, !seal && run->t.steps[i].network);
+	r = key_of(inputs, ret);
+	if (r < 0)
+		return err_set(err, r, "step key: out of memory");
+	if (ret_inputs)
+		*ret_inputs = take_ptr(inputs);
+	return 0;
+}
+
+int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, struct err *err)
+{
+	return store_root_get(run->env->store, run->env->region, "step", key->hex, ret, err);
+}
+
+int run_need_executor(struct run *run, struct err *err)
+{
+	struct executor_env env = {
+		.store = run->env->store,
+		.region = run->env->region,
+		.session = run->session,
+		.journal = run->env->journal,
+		.run_dir = run->env->run_dir,
+		.cancel = run->env->cancel,
+		.events = run->env->events,
+	};
+	uint64_t grow = run->t.disk_bytes > run->disk.size_bytes ? run->t.disk_bytes : 0;
+	int r;
+
+	if (run->executor)
+		return 0;
+	if (!json_bool_at(run->source.facts, "trusted", false)) {
+		err_hint(err, "bake from an image that kiln made or that was baked from one");
+		return err_set(
+			err, -EACCES,
+			"the source descends from a foreign image, and the container executor "
+			"is no boundary against a hostile file system");
+	}
+	r = run_need_scratch(run, err);
+	if (r == 0)
+		r = run->env->nbd(run->env->arg, &env.nbd, err);
+	if (r < 0)
+		return r;
+	env.scratch = run->scratch;
+	r = run->executor_ops->start(&env, &run->disk, grow, &run->executor, err);
+	return r < 0 ? err_ctx(err, r, "executor %s", run->executor_ops->name) : 0;
+}
+
+static void stop_executor(struct run *run)
+{
+	if (run->executor)
+		run->executor_ops->stop(take_ptr(run->executor));
+}
+
+/* The executor's present state becomes the run's disk. */
+static int take_snapshot(struct run *run, json_t *facts, struct err *err)
+{
+	struct store_stats stats = {0};
+	int64_t start = time_mono_ns();
+	struct disk_ref disk;
+	json_t *ref;
+	int r = run->executor_ops->snapshot(run->executor, &disk, &stats, err);
+
+	if (r < 0)
+		return err_ctx(err, r, "snapshot");
+	run->disk = disk;
+	ref = disk_ref_to_json(&disk);
+	if (json_object_set_new(facts, "disk", ref) < 0 ||
+	    json_object_set_new(facts, "changedBytes",
+				json_integer((json_int_t) stats.bytes_read)) < 0 ||
+	    json_object_set_new(facts, "newBytes", json_integer((json_int_t) stats.new_bytes)) <
+		    0 ||
+	    json_object_set_new(facts, "storedBytes",
+				json_integer((json_int_t) stats.stored_bytes)) < 0 ||
+	    json_object_set_new(facts, "snapshotSeconds",
+				json_real((double) (time_mono_ns() - start) / 1e9)) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int end_cached(struct run *run, const struct key *key, const struct disk_ref *disk,
+		      struct err *err)
+{
+	json_t *facts = json_pack("{s:s, s:o}", "key", key->hex, "disk", disk_ref_to_json(disk));
+
+	if (!facts)
+		return -ENOMEM;
+	/* A live executor holds another disk's overlay; the next miss starts a new one. */
+	stop_executor(run);
+	run->disk = *disk;
+	return record_step_end(run, "cached", facts, err);
+}
+
+/* A step that ran: its disk, kept under its key before the record says so. */
+static int end_done(struct run *run, const struct key *key, json_t *facts, struct err *err)
+{
+	int r = json_object_set_new(facts, "key", json_string(key->hex)) < 0 ? -ENOMEM : 0;
+
+	if (r == 0)
+		r = take_snapshot(run, facts, err);
+	if (r == 0)
+		r = store_root_add(run->session, run->env->region, "step", key->hex, &run->disk,
+				   err);
+	if (r < 0) {
+		json_decref(facts);
+		return r;
+	}
+	run->ran++;
+	return record_step_end(run, "done", facts, err);
+}
+
+static json_t *tail_json(const struct tail *t)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < RUN_TAIL_LINES; i++) {
+		const char *line = t->line[(t->next + i) % RUN_TAIL_LINES];
+
+		if (line)
+			(void) json_array_append_new(a, json_string(line));
+	}
+	return a;
+}
+
+/* errorHandling.onCustomizerError is abort: the disk as the failed step left it. */
+static void keep_failed(struct run *run, json_t *facts)
+{
+	struct err why = ERR_INIT;
+	auto_json json_t *snap = json_object();
+	struct disk_ref before = run->disk;
+
+	if (!run->t.keep_failed_step || !run->executor || !snap)
+		return;
+	if (take_snapshot(run, snap, &why) == 0 &&
+	    store_root_add(run->session, run->env->region, "failed", run->o->run_id, &run->disk,
+			   &why) == 0)
+		(void) json_object_set(facts, "failedDisk", json_object_get(snap, "disk"));
+	else
+		(void) json_object_set_new(facts, "failedDiskError", json_string(err_str(&why)));
+	run->disk = before;
+	err_done(&why);
+}
+
+int step_failed(struct run *run, const char *what, const struct proc_result *res, int code,
+		struct err *err)
+{
+	const char *name = json_string_value(json_object_get(run->step, "name"));
+	auto_buf struct buf text = BUF_INIT(1 << 20);
+	json_t *lines = tail_json(&run->tail), *facts, *v;
+	size_t i;
+
+	json_array_foreach(lines, i, v) buf_addf(&text, "\n  | %s", json_string_value(v));
+	if (res->signal)
+		err_set(err, code, "%s \"%s\" (%s) was ended by signal %d%s", what, name,
+			json_string_value(json_object_get(run->step, "brief")), res->signal,
+			buf_str(&text));
+	else
+		err_set(err, code, "%s \"%s\" (%s) failed with exit status %d%s", what, name,
+			json_string_value(json_object_get(run->step, "brief")), res->exit_code,
+			buf_str(&text));
+	facts = json_pack("{s:i, s:o?}", "exitCode", res->exit_code, "lastLines", lines);
+	if (facts) {
+		keep_failed(run, facts);
+		(void) record_step_end(run, "failed", facts, NULL);
+	}
+	return code;
+}
+
+static int run_customizer(struct run *run, size_t i, const struct key *key, struct err *err)
+{
+	const struct template_step *step = &run->t.steps[i];
+	struct executor_target target;
+	struct proc_result res = {0};
+	json_t *facts;
+	int r = run_need_executor(run, err);
+
+	if (r < 0)
+		return r;
+	executor_target_init(&target, run, run->executor, step->network ? &run->net : NULL);
+	r = step->kind->run(&run->inputs[i], &target.base, &res, err);
+	if (cancel_check(run->env->cancel) < 0)
+		return err_set(err, cancel_check(run->env->cancel), "stopped in customizer \"%s\"",
+			       step->name);
+	if (r < 0)
+		return err_ctx(err, r, "customizer \"%s\"", step->name);
+	if (res.exit_code != 0 || res.signal != 0) {
+		r = step_failed(run, "customizer", &res, -EIO, err);
+		err_arm(err, "CustomizerFailed");
+		return r;
+	}
+	facts = json_object();
+	return facts ? end_done(run, key, facts, err) : -ENOMEM;
+}
+
+static bool stops_here(const struct run *run, size_t i)
+{
+	size_t at;
+
+	return run->o->until && template_find_step(&run->t, run->o->until, &at, NULL) == 0 &&
+	       at == i;
+}
+
+int customize_run(struct run *run, struct err *err)
+{
+	for (size_t i = 0; i < run->t.n_steps && !run->stopped; i++) {
+		const struct template_step *step = &run->t.steps[i];
+		struct disk_ref disk;
+		struct key key;
+		int r = cancel_check(run->env->cancel);
+
+		if (r < 0)
+			return err_set(err, r, "stopped before customizer \"%s\"", step->name);
+		r = step_key(run, i, &key, NULL, err);
+		if (r == 0)
+			r = record_step(run, &stage_customize, step->name, step->kind->name,
+					run->inputs[i].brief, err);
+		if (r < 0)
+			return r;
+		r = run->o->no_cache ? -ENOENT : step_cached(run, &key, &disk, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		err_done(err);
+		r = r == 0 ? end_cached(run, &key, &disk, err) : run_customizer(run, i, &key, err);
+		if (r < 0)
+			return r;
+		run->stopped = stops_here(run, i);
+	}
+	return 0;
+}
+
+static int seal(struct run *run, const struct key *key, struct err *err)
+{
+	json_t *report = NULL, *facts;
+	int fd, r = run_need_executor(run, err);
+
+	if (r == 0)
+		r = run->executor_ops->rootfd(run->executor, &fd, err);
+	if (r == 0)
+		r = seal_root(fd, &report, err);
+	if (r < 0)
+		return err_ctx(err, r, "generalize");
+	facts = json_pack("{s:o}", "report", report);
+	return facts ? end_done(run, key, facts, err) : -ENOMEM;
+}
+
+int generalize_run(struct run *run, struct err *err)
+{
+	struct disk_ref disk;
+	struct key key;
+	int r = cancel_check(run->env->cancel);
+
+	if (r < 0)
+		return err_set(err, r, "stopped before generalize");
+	r = step_key(run, run->t.n_steps, &key, NULL, err);
+	if (r == 0)
+		r = record_step(run, &stage_generalize, "generalize", "Generalize",
+				"remove identity and traces", err);
+	if (r < 0)
+		return r;
+	r = run->o->no_cache ? -ENOENT : step_cached(run, &key, &disk, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	err_done(err);
+	r = r == 0 ? end_cached(run, &key, &disk, err) : seal(run, &key, err);
+	if (r == 0)
+		stop_executor(run); /* its mounts and daemons are not needed any more */
+	return r;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/stat.h>
+
+#include "bake/bake.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+/* A directory of this shell's own, journalled. */
+static int make_scratch(const struct bake_env *env, char **ret, struct journal_entry **ret_entry,
+			struct err *err)
+{
+	auto_free char *parent = path_join(env->data_dir, "scratch");
+	auto_free char *path = NULL;
+	char name[40];
+	int r = parent ? file_mkdir_p(parent, 0711, err) : -ENOMEM;
+
+	if (r == 0)
+		r = tmp_name(name);
+	if (r < 0)
+		return r;
+	name[12] = '\0';
+	path = strf("%s/shell-%s", parent, name);
+	if (!path)
+		return -ENOMEM;
+	r = journal_add(env->journal, "tree", json_pack("{s:s}", "path", path), ret_entry, err);
+	if (r == 0 && mkdir(path, 0711) < 0)
+		r = err_set(err, -errno, "%s: %s", path, strerror(errno));
+	*ret = take_ptr(path);
+	return r;
+}
+
+static int run_in(const struct bake_env *env, struct executor_env *x_env,
+		  const struct disk_ref *disk, char *const argv[], struct err *err)
+{
+	static const char *const login[] = {
+		"/bin/sh", "-c", "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l", NULL};
+	static const char *const envp[] = {
+		"HOME=/root",   "USER=root",
+		"LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"TERM=xterm",   NULL};
+	struct executor *x = NULL;
+	struct proc_result res = {0};
+	int r = executor_container.start(x_env, disk, 0, &x, err);
+
+	if (r < 0)
+		return r;
+	r = executor_container.run(x,
+				   &(struct executor_cmd){
+					   .argv = argv ? (const char *const *) argv : login,
+					   .envp = envp,
+					   .terminal = true,
+				   },
+				   &res, err);
+	executor_container.stop(x);
+	return r < 0 ? r : res.exit_code;
+}
+
+int bake_shell(const struct bake_env *env, const struct disk_ref *disk, char *const argv[],
+	       struct err *err)
+{
+	struct journal_entry *entry = NULL;
+	struct err ignored = ERR_INIT;
+	auto_free char *scratch = NULL;
+	struct executor_env x_env = {
+		.store = env->store,
+		.region = env->region,
+		.journal = env->journal,
+		.run_dir = env->run_dir,
+		.cancel = env->cancel,
+		.events = env->events,
+		.interactive = true,
+	};
+	int r = store_session_begin(env->store, "shell", &x_env.session, err);
+
+	if (r == 0)
+		r = env->nbd(env->arg, &x_env.nbd, err);
+	if (r == 0)
+		r = make_scratch(env, &scratch, &entry, err);
+	if (r == 0) {
+		x_env.scratch = scratch;
+		r = run_in(env, &x_env, disk, argv, err);
+	}
+	if (entry)
+		(void) journal_undo(entry, &ignored);
+	err_done(&ignored);
+	store_session_end(x_env.session);
+	return r;
+}
