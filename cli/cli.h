@@ -19,40 +19,41 @@ struct cli_args;
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_CANCELLED = 4 };
 
 struct cli {
-	const char *data_dir;	/* --data, or NULL */
-	bool json;		/* --json */
-	bool tty;		/* stderr is a terminal (and TERM is not dumb) */
-	bool color;		/* tty and NO_COLOR unset */
-	struct cancel cancel;	/* set by SIGINT, SIGTERM */
-	struct app *app;	/* cli_app() opens it */
+	const char *data_dir; /* --data, or NULL */
+	bool json;            /* --json */
+	bool tty;             /* stderr is a terminal (and TERM is not dumb) */
+	bool color;           /* tty and NO_COLOR unset */
+	struct cancel cancel; /* set by SIGINT, SIGTERM */
+	struct app *app;      /* cli_app() opens it */
 };
 
 /* One option of a command. @arg NULL = a flag. Options may follow arguments; "--" ends them. */
 struct cli_option {
-	const char *name;	/* "--group" */
-	char letter;		/* 'g', or 0 */
-	const char *arg;	/* "GROUP", or NULL */
-	const char *help;	/* one line */
+	const char *name; /* "--group" */
+	char letter;      /* 'g', or 0 */
+	const char *arg;  /* "GROUP", or NULL */
+	const char *help; /* one line */
 };
 struct cli_command {
-	const char *name;	/* "bake"; two words for sub-commands: "version show" */
-	const char *args;	/* "TEMPLATE.json" */
-	const char *summary;	/* one line */
-	const char *help;	/* paragraphs, examples */
-	const struct cli_option *options; /* ends with name NULL; --json, --data, --help are everyone's */
+	const char *name;    /* "bake"; two words for sub-commands: "version show" */
+	const char *args;    /* "TEMPLATE.json" */
+	const char *summary; /* one line */
+	const char *help;    /* paragraphs, examples */
+	const struct cli_option
+		*options; /* ends with name NULL; --json, --data, --help are everyone's */
 	int (*run)(struct cli *cli, const struct cli_args *args); /* exit status */
-	bool hidden;		/* roles: not listed */
+	bool hidden;                                              /* roles: not listed */
 };
 
 /* Parsed arguments. */
 struct cli_args {
 	const struct cli_command *cmd;
-	char **pos;		/* positional arguments */
+	char **pos; /* positional arguments */
 	int n_pos;
 	struct cli_given {
 		const struct cli_option *opt;
 		const char *value; /* NULL for flags */
-	} *given;
+	} * given;
 	int n_given;
 };
 /** cli_opt() - last value of an option, NULL when not given ("" never means absent). */

@@ -6,12 +6,17 @@
 #ifndef KILN_PROVIDERS_APP_H
 #define KILN_PROVIDERS_APP_H
 
+#include <pthread.h>
+
 #include "arm/arm.h"
 #include "base/journal.h"
 #include "meta/meta.h"
 #include "store/export.h"
 #include "store/store.h"
-#include "vm/vm.h"
+
+#define APP_FORMAT 1 /* DIR/format: the layout of the data directory that this program writes */
+
+struct vm_host; /* vm/vm.h */
 
 struct app_region {
 	char *name;    /* "eastus" */
@@ -20,10 +25,10 @@ struct app_region {
 };
 
 struct app {
-	char *data_dir;	 /* absolute */
-	char *run_dir;	 /* /run/kiln/XXXXXXXX or $XDG_RUNTIME_DIR/kiln/XXXXXXXX */
-	json_t *config;	 /* kiln.yaml as JSON, {} when absent */
-	json_t *admin;	 /* admin.json */
+	char *data_dir; /* absolute */
+	char *run_dir;  /* /run/kiln/XXXXXXXX or $XDG_RUNTIME_DIR/kiln/XXXXXXXX */
+	json_t *config; /* kiln.yaml as JSON, {} when absent */
+	json_t *admin;  /* admin.json */
 	struct app_region *regions;
 	size_t n_regions;
 	struct meta *meta;
@@ -31,15 +36,36 @@ struct app {
 	struct store *store;
 	struct arm *arm;
 	struct arm_principal owner; /* the in-process caller */
+
+	bool created;              /* this call made the data directory */
+	char *owner_name;          /* what @owner.name points to */
+	const char **region_names; /* NULL-terminated views of @regions for arm/ */
+	const char **region_displays;
+	pthread_mutex_t lock; /* guards the two below */
+	struct nbd_host *nbd;
+	struct vm_host *vmhost;
 };
 
 /** app_open() - @data_dir NULL = $KILN_DATA, else /var/lib/kiln (root) or ~/.local/share/kiln.
  *  Makes and checks DIR/format, admin.json (mode 0600), regions, database; recovers the journal of
- *  dead owners. */
+ *  dead owners. Return: 0, -EPROTO (a newer program's directory), -EINVAL (a bad kiln.yaml or
+ *  admin.json; the message names file and line), or another -errno. */
 int app_open(const char *data_dir, struct app **ret, struct err *err);
-void app_close(struct app *a);
+void app_close(struct app *a); /* NULL is fine */
 /** app_nbd() / app_vmhost() - opened on first need, released by app_close(). Thread-safe. */
 int app_nbd(struct app *a, struct nbd_host **ret, struct err *err);
 int app_vmhost(struct app *a, struct vm_host **ret, struct err *err);
+
+/** app_region_index() - position of a region by normalized or display name, or -ENOENT. */
+int app_region_index(const struct app *a, const char *name);
+
+/** config_load() - a kiln.yaml as JSON, {} when the file is absent. Only keys of docs/config.md are
+ *  accepted. New reference. Return: 0, -EINVAL (the message names file, line and key). */
+int config_load(const char *path, json_t **ret, struct err *err);
+/** config_parse() - the same from memory; @name is for messages. */
+int config_parse(const char *name, const char *text, size_t n, json_t **ret, struct err *err);
+
+/** region_display() - "East US" for the name of a well-known region, else @name itself. */
+const char *region_display(const char *name);
 
 #endif

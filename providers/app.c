@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening everything in order, closing it in reverse. The directory itself is made in app_dir.c. */
+#include <pwd.h>
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "providers/app_dir.h"
+#include "providers/registry.h"
+#include "vm/vm.h"
+
+static int app_meta(struct app *a, struct err *err)
+{
+	const char *url = json_str_at(a->config, "database");
+	auto_free char *own = NULL;
+	int r;
+
+	if (!url) {
+		own = strf("sqlite:%s/meta.db", a->data_dir);
+		if (!own)
+			return err_set(err, -ENOMEM, "database");
+		url = own;
+	}
+	r = meta_open(url, &a->meta, err);
+	return r < 0 ? err_ctx(err, r, "database") : 0;
+}
+
+static int app_journal(struct app *a, struct err *err)
+{
+	auto_free char *dir = path_join(a->data_dir, "journal");
+	unsigned undone = 0;
+	int r;
+
+	if (!dir)
+		return err_set(err, -ENOMEM, "journal");
+	r = journal_open(dir, &a->journal, err);
+	if (r < 0)
+		return err_ctx(err, r, "journal");
+	r = journal_recover(a->journal, &undone, err);
+	if (undone)
+		log_debug("journal.recovered", "count=%u", undone);
+	return r < 0 ? err_ctx(err, r, "undo what an earlier kiln left") : 0;
+}
+
+static int app_store(struct app *a, struct err *err)
+{
+	auto_free char *dir = path_join(a->data_dir, "store");
+	auto_free struct store_region_config *rc = calloc(a->n_regions, sizeof(*rc));
+	struct store_config c = {
+		.meta = a->meta,
+		.journal = a->journal,
+		.regions = rc,
+		.n_regions = a->n_regions,
+		.zstd_level = (int) json_int_at(a->config, "limits.compressionLevel", 0),
+		.threads = (unsigned) json_int_at(a->config, "limits.threads", 0),
+	};
+	int r;
+
+	c.cache_bytes = (uint64_t) json_int_at(a->config, "limits.cacheMegabytes", 0) << 20;
+	if (!dir || !rc)
+		return err_set(err, -ENOMEM, "store");
+	c.dir = dir;
+	for (size_t i = 0; i < a->n_regions; i++) {
+		rc[i].name = a->regions[i].name;
+		rc[i].url = a->regions[i].url;
+	}
+	r = store_open(&c, &a->store, err);
+	return r < 0 ? err_ctx(err, r, "store") : 0;
+}
+
+static int app_arm(struct app *a, struct err *err)
+{
+	struct arm_config c = {
+		.meta = a->meta,
+		.app = a,
+		.types = provider_types,
+		.tenant_id = json_str_at(a->admin, "tenantId"),
+		.subscription_id = json_str_at(a->admin, "subscriptionId"),
+		.endpoint = json_str_at(a->admin, "endpoint"),
+	};
+
+	a->region_names = calloc(a->n_regions + 1, sizeof(*a->region_names));
+	a->region_displays = calloc(a->n_regions + 1, sizeof(*a->region_displays));
+	if (!a->region_names || !a->region_displays)
+		return err_set(err, -ENOMEM, "regions");
+	for (size_t i = 0; i < a->n_regions; i++) {
+		a->region_names[i] = a->regions[i].name;
+		a->region_displays[i] = a->regions[i].display;
+	}
+	c.locations = a->region_names;
+	c.location_names = a->region_displays;
+	return arm_new(&c, &a->arm, err);
+}
+
+static int app_owner(struct app *a, struct err *err)
+{
+	struct passwd pw, *found = NULL;
+	char text[4096];
+
+	if (getpwuid_r(geteuid(), &pw, text, sizeof(text), &found) == 0 && found)
+		a->owner_name = strdup(found->pw_name);
+	else
+		a->owner_name = strf("uid-%u", (unsigned) geteuid());
+	if (!a->owner_name)
+		return err_set(err, -ENOMEM, "owner");
+	a->owner = (struct arm_principal){
+		.object_id = json_str_at(a->admin, "clientId"),
+		.name = a->owner_name,
+		.kind = "User",
+		.local_owner = true,
+	};
+	return 0;
+}
+
+/* Two first commands at the same moment must make one directory: the lock lasts until the
+ * directory, its secrets and its database exist. */
+static int app_fill(struct app *a, struct err *err)
+{
+	auto_free char *path = path_join(a->data_dir, "init.lock");
+	auto_fd int lock = -1;
+	int r;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "data directory");
+	r = lock_file(path, LOCK_EXCLUSIVE, &lock, err);
+	if (r < 0)
+		return err_ctx(err, r, "data directory %s", a->data_dir);
+	r = app_dir_prepare(a, err);
+	if (r < 0)
+		return r;
+	r = app_meta(a, err);
+	if (r < 0)
+		return r;
+	r = app_journal(a, err);
+	if (r < 0)
+		return r;
+	r = app_store(a, err);
+	if (r < 0)
+		return r;
+	r = app_owner(a, err);
+	return r < 0 ? r : app_arm(a, err);
+}
+
+int app_open(const char *data_dir, struct app **ret, struct err *err)
+{
+	struct app *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return err_set(err, -ENOMEM, "data directory");
+	r = pthread_mutex_init(&a->lock, NULL);
+	if (r != 0) {
+		free(a);
+		return err_set(err, -r, "data directory");
+	}
+	r = app_dir_find(data_dir, &a->data_dir, err);
+	if (r == 0)
+		r = app_fill(a, err);
+	if (r < 0) {
+		app_close(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void app_close(struct app *a)
+{
+	if (!a)
+		return;
+	vm_host_close(a->vmhost);
+	nbd_host_release(a->nbd);
+	arm_free(a->arm);
+	store_close(a->store);
+	journal_close(a->journal);
+	meta_close(a->meta);
+	for (size_t i = 0; i < a->n_regions; i++) {
+		free(a->regions[i].name);
+		free(a->regions[i].display);
+		free(a->regions[i].url);
+	}
+	free(a->regions);
+	free(a->region_names);
+	free(a->region_displays);
+	json_decref(a->config);
+	json_decref(a->admin);
+	free(a->owner_name);
+	free(a->run_dir);
+	free(a->data_dir);
+	(void) pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+int app_nbd(struct app *a, struct nbd_host **ret, struct err *err)
+{
+	int r = 0;
+
+	(void) pthread_mutex_lock(&a->lock);
+	if (!a->nbd)
+		r = nbd_host_acquire(a->store, a->run_dir, NULL, &a->nbd, err);
+	*ret = a->nbd;
+	(void) pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+int app_vmhost(struct app *a, struct vm_host **ret, struct err *err)
+{
+	int r = 0;
+
+	(void) pthread_mutex_lock(&a->lock);
+	if (!a->vmhost)
+		r = vm_host_open(a->run_dir, a->journal, &a->vmhost, err);
+	*ret = a->vmhost;
+	(void) pthread_mutex_unlock(&a->lock);
+	return r;
+}

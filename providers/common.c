@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+
+#include "base/mem.h"
+#include "base/timeutil.h"
+#include "meta/row.h"
+#include "providers/common.h"
+
+int refuse(struct err *err, int code, const char *arm, const char *target, const char *fmt, ...)
+{
+	auto_free char *text = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		text = NULL;
+		return no_memory(err);
+	}
+	err_set(err, code, "%s", text);
+	if (arm)
+		err_arm(err, arm);
+	if (target)
+		err_target(err, "%s", target);
+	return code;
+}
+
+int no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+void del_at(json_t *doc, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	auto_free char *parent = dot ? strndup(path, (size_t) (dot - path)) : NULL;
+	json_t *obj = dot ? (parent ? json_at(doc, parent) : NULL) : doc;
+
+	if (json_is_object(obj))
+		(void) json_object_del(obj, dot ? dot + 1 : path);
+}
+
+int keep_old(struct arm_call *c, const char *path, struct err *err)
+{
+	json_t *old = c->old ? json_at(c->old, path) : NULL;
+	json_t *copy;
+
+	if (!old) {
+		del_at(c->doc, path);
+		return 0;
+	}
+	copy = json_deep_copy(old);
+	return !copy || json_set_at(c->doc, path, copy) < 0 ? no_memory(err) : 0;
+}
+
+int set_str(json_t *doc, const char *path, const char *value, struct err *err)
+{
+	json_t *s = json_string(value);
+
+	return !s || json_set_at(doc, path, s) < 0 ? no_memory(err) : 0;
+}
+
+int set_default(json_t *doc, const char *path, const char *value, struct err *err)
+{
+	const json_t *v = json_at(doc, path);
+
+	return v && !json_is_null(v) ? 0 : set_str(doc, path, value, err);
+}
+
+bool date_us(const json_t *doc, const char *path, int64_t *ret)
+{
+	const char *s = doc ? json_str_at(doc, path) : NULL;
+
+	return s && time_parse_iso(s, ret) == 0;
+}
+
+int check_future(const struct arm_call *c, const char *path, struct err *err)
+{
+	int64_t at, before;
+
+	if (!date_us(c->doc, path, &at))
+		return 0;
+	if (c->old && date_us(c->old, path, &before) && before == at)
+		return 0;
+	if (at > time_now_us())
+		return 0;
+	return refuse(err, -EINVAL, "InvalidParameter", path, "%s: %s is not in the future", path,
+		      json_str_at(c->doc, path));
+}
+
+bool is_type(const char *id, const char *type)
+{
+	auto_arm_id struct arm_id a = {0};
+
+	return id && arm_id_parse(id, &a, NULL) == 0 && a.name && str_eq_nocase(a.type, type);
+}
+
+static int first_id(void *arg, const char *id, const json_t *doc)
+{
+	char **ret = arg;
+
+	(void) doc;
+	*ret = strdup(id);
+	return *ret ? 1 : -ENOMEM;
+}
+
+int any_child(struct arm *arm, const char *type, const char *parent, char **ret_id, struct err *err)
+{
+	auto_free char *id = NULL;
+	int r = arm_each(arm, type, parent, first_id, &id, err);
+
+	if (r < 0)
+		return r;
+	r = id != NULL;
+	if (ret_id)
+		*ret_id = take_ptr(id);
+	return r;
+}
+
+/* ---- Catalog -------------------------------------------------------------------------------- */
+
+int catalog_put(struct app *a, const char *region, const char *id, const json_t *doc, bool deleted,
+		struct err *err)
+{
+	auto_json json_t *record = NULL;
+	int at = app_region_index(a, region);
+	int64_t revision;
+	int r;
+
+	if (at < 0)
+		return err_set(err, at, "region %s is not configured", region);
+	r = counter_next(a->meta, "catalog", &revision, err);
+	if (r < 0)
+		return err_ctx(err, r, "catalog");
+	record = deleted ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
+			 : json_pack("{s:s, s:O}", "id", id, "resource", (json_t *) doc);
+	if (!record)
+		return no_memory(err);
+	r = store_catalog_put(a->store, (unsigned) at, id, (uint64_t) revision, record, err);
+	return r < 0 ? err_ctx(err, r, "catalog of %s", region) : 0;
+}
+
+/* The gallery's id is the part of @id up to its first type's name. */
+static char *gallery_of(const char *id)
+{
+	static const char mark[] = "/galleries/";
+	auto_free char *lower = str_lower(id);
+	const char *at = lower ? strstr(lower, mark) : NULL;
+
+	if (!at)
+		return NULL;
+	at += strlen(mark);
+	at += strcspn(at, "/");
+	return strndup(id, (size_t) (at - lower));
+}
+
+int catalog_home(struct app *a, const char *id, char **ret, struct err *err)
+{
+	auto_free char *gallery = gallery_of(id);
+	auto_json json_t *doc = NULL;
+	const char *location;
+	int r;
+
+	if (!gallery)
+		return err_set(err, -EINVAL, "%s is not inside a gallery", id);
+	r = arm_load(a->arm, gallery, &doc, err);
+	if (r < 0)
+		return r;
+	location = json_str_at(doc, "location");
+	*ret = location_normalize(location ? location : "");
+	return *ret ? 0 : no_memory(err);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Microsoft.Compute/galleries. */
+#include <ctype.h>
+
+#include "base/mem.h"
+#include "providers/common.h"
+#include "providers/registry.h"
+
+struct namesake {
+	const struct arm_call *c;
+	char *id; /* owned */
+};
+
+static int find_namesake(void *arg, const char *id, const json_t *doc)
+{
+	struct namesake *n = arg;
+	auto_arm_id struct arm_id a = {0};
+	int r = arm_id_parse(id, &a, NULL);
+
+	(void) doc;
+	if (r < 0)
+		return r;
+	if (!str_eq_nocase(a.name, n->c->id->name) || arm_id_eq(id, n->c->id->text))
+		return 0;
+	n->id = strdup(id);
+	return n->id ? 1 : -ENOMEM;
+}
+
+/* A gallery's name is unique in its subscription, not only in its group. */
+static int check_unique(const struct arm_call *c, struct err *err)
+{
+	auto_free char *sub = strf("/subscriptions/%s", c->id->subscription);
+	struct namesake n = {.c = c};
+	int r;
+
+	if (!sub)
+		return no_memory(err);
+	r = arm_each(c->arm, TYPE_GALLERY, sub, find_namesake, &n, err);
+	if (r >= 0 && n.id)
+		r = refuse(err, -EEXIST, "Conflict", "name",
+			   "gallery name '%s' is in use in this subscription: %s", c->id->name,
+			   n.id);
+	free(n.id);
+	return r < 0 ? r : 0;
+}
+
+static int set_unique_name(struct arm_call *c, struct err *err)
+{
+	auto_free char *name = strf("%s-%s", c->id->subscription, c->id->name);
+
+	if (!name)
+		return no_memory(err);
+	for (char *p = name + strlen(c->id->subscription); *p; p++)
+		*p = (char) toupper((unsigned char) *p);
+	return set_str(c->doc, "properties.identifier.uniqueName", name, err);
+}
+
+static int check_sharing(const struct arm_call *c, struct err *err)
+{
+	const char *permissions = json_str_at(c->doc, "properties.sharingProfile.permissions");
+	const json_t *info = json_at(c->doc, "properties.sharingProfile.communityGalleryInfo");
+	const char *prefix = json_str_at(info, "publicNamePrefix");
+
+	if (json_bool_at(c->doc, "properties.softDeletePolicy.isSoftDeleteEnabled", false))
+		return refuse(err, -EINVAL, "InvalidParameter",
+			      "properties.softDeletePolicy.isSoftDeleteEnabled",
+			      "soft delete is not available here: a deleted version is gone; use "
+			      "blockDeletionBeforeEndOfLife to protect versions");
+	if (!permissions || strcmp(permissions, "Community") != 0)
+		return 0;
+	if (!prefix)
+		return refuse(err, -EINVAL, "InvalidParameter",
+			      "properties.sharingProfile.communityGalleryInfo.publicNamePrefix",
+			      "a community gallery needs publicNamePrefix");
+	return 0;
+}
+
+static int gallery_write(struct arm_call *c, struct err *err)
+{
+	int r = c->old ? 0 : check_unique(c, err);
+
+	if (r == 0)
+		r = check_sharing(c, err);
+	if (r == 0)
+		r = set_unique_name(c, err);
+	return r < 0 ? r : arm_call_job(c, c->old ? "update" : "create", NULL, err);
+}
+
+static int gallery_delete(struct arm_call *c, struct err *err)
+{
+	auto_free char *child = NULL;
+	int r = any_child(c->arm, TYPE_DEFINITION, c->id->text, &child, err);
+
+	if (r > 0)
+		return refuse(err, -EBUSY, "CannotDeleteResource", NULL,
+			      "cannot delete gallery '%s' before its nested resources are deleted: "
+			      "%s and others",
+			      c->id->name, child);
+	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
+}
+
+static int gallery_record(struct arm_job *job, bool deleted, struct err *err)
+{
+	const char *location = json_str_at(job->doc, "location");
+
+	return catalog_put(job->app, location ? location : "", job->id->text, job->doc, deleted,
+			   err);
+}
+
+static int gallery_write_job(struct arm_job *job, struct err *err)
+{
+	return gallery_record(job, false, err);
+}
+
+static int gallery_delete_job(struct arm_job *job, struct err *err)
+{
+	return gallery_record(job, true, err);
+}
+
+static const char *const permissions[] = {"Private", "Groups", "Community", NULL};
+
+static const struct arm_field community_fields[] = {
+	{"publisherUri", ARM_STRING, ARM_NULLABLE, .max = 2048},
+	{"publisherContact", ARM_STRING, ARM_NULLABLE, .max = 320},
+	{"eula", ARM_STRING, ARM_NULLABLE, .max = 16384},
+	{"publicNamePrefix", ARM_STRING, ARM_NULLABLE, .pattern = "^[A-Za-z0-9]{5,16}$"},
+	{"communityGalleryEnabled", ARM_BOOL, ARM_READONLY},
+	{"publicNames", ARM_ARRAY, ARM_READONLY, .item = ARM_STRING},
+	{NULL},
+};
+static const struct arm_field sharing_fields[] = {
+	{"permissions", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE, .values = permissions},
+	{"groups", ARM_ANY, ARM_READONLY},
+	{"communityGalleryInfo", ARM_OBJECT, ARM_NULLABLE, .fields = community_fields},
+	{NULL},
+};
+static const struct arm_field soft_delete_fields[] = {
+	{"isSoftDeleteEnabled", ARM_BOOL, ARM_NULLABLE},
+	{"retentionPeriodInDays", ARM_INT, ARM_NULLABLE, .min = 1, .max = 365},
+	{"gracePeriodInDays", ARM_INT, ARM_NULLABLE, .min = 1, .max = 365},
+	{NULL},
+};
+static const struct arm_field identifier_fields[] = {
+	{"uniqueName", ARM_STRING, ARM_READONLY},
+	{NULL},
+};
+static const struct arm_field gallery_properties[] = {
+	{"description", ARM_STRING, ARM_NULLABLE, .max = 4096},
+	{"identifier", ARM_OBJECT, ARM_NULLABLE, .fields = identifier_fields},
+	{"provisioningState", ARM_STRING, ARM_READONLY},
+	{"sharingProfile", ARM_OBJECT, ARM_NULLABLE, .fields = sharing_fields,
+	 .since = "2020-09-30"},
+	{"softDeletePolicy", ARM_OBJECT, ARM_NULLABLE, .fields = soft_delete_fields,
+	 .since = "2021-07-01"},
+	{"sharingStatus", ARM_ANY, ARM_READONLY},
+	{NULL},
+};
+static const struct arm_job_kind gallery_jobs[] = {
+	{"create", gallery_write_job, "Creating"},
+	{"update", gallery_write_job, "Updating"},
+	{"delete", gallery_delete_job, "Deleting"},
+	{NULL},
+};
+
+const struct arm_type type_galleries = {
+	.name = TYPE_GALLERY,
+	.scope = ARM_SCOPE_GROUP,
+	.first_version = "2018-06-01",
+	.name_pattern = "^[A-Za-z0-9]([A-Za-z0-9_.]*[A-Za-z0-9])?$",
+	.name_max = 80,
+	.operation_path = GALLERY_OPERATIONS,
+	.tracked = true,
+	.properties = gallery_properties,
+	.write = gallery_write,
+	.del = gallery_delete,
+	.jobs = gallery_jobs,
+};

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disks by resource id: what a version, a managed image or a bake can start from. */
+#include "base/mem.h"
+#include "providers/common.h"
+#include "providers/versions.h"
+
+void image_source_done(struct image_source *s)
+{
+	json_decref(s->facts);
+	free(s->id);
+	*s = (struct image_source){.region = -1};
+}
+
+struct source_kind {
+	const char *type, *word, *right;
+	const char *disk, *facts; /* paths in the document */
+};
+
+static const struct source_kind source_kinds[] = {
+	{TYPE_VERSION, "SharedImageVersion", TYPE_VERSION "/read", "properties.kiln.disk", "facts"},
+	{TYPE_IMAGE, "ManagedImage", TYPE_IMAGE "/read", "properties.kiln.disk", "facts"},
+	{TYPE_RUN, "Run", TYPE_RUN "/read", "properties.artifact.disk",
+	 "properties.artifact.facts"},
+};
+
+static int not_a_source(const char *id, const char *target, struct err *err)
+{
+	return refuse(err, -EINVAL, "InvalidParameter", target,
+		      "%s: '%s' cannot be a source here. A gallery image version, a managed image "
+		      "and a run (Kiln.Images/runs) can; virtual machines, disks, snapshots, VHD "
+		      "blobs and shared or community galleries cannot yet",
+		      target, id);
+}
+
+static const struct source_kind *find_kind(const char *type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(source_kinds); i++)
+		if (str_eq_nocase(source_kinds[i].type, type))
+			return &source_kinds[i];
+	/* a definition stands for its latest version */
+	return str_eq_nocase(type, TYPE_DEFINITION) ? &source_kinds[0] : NULL;
+}
+
+static int exact_id(struct app *a, const struct source_kind *k, const struct arm_id *id,
+		    const char *region, const char *target, struct image_source *ret,
+		    struct err *err)
+{
+	int r;
+
+	if (k != &source_kinds[0]) {
+		ret->id = strdup(id->text);
+		return ret->id ? 0 : no_memory(err);
+	}
+	r = version_exact(a, id->text, region, &ret->id, err);
+	if (r < 0)
+		err_target(err, "%s", target);
+	return r;
+}
+
+static int check_ready(const struct source_kind *k, const json_t *doc, const char *id,
+		       const char *target, struct err *err)
+{
+	const char *state =
+		json_str_at(doc, strcmp(k->word, "Run") == 0 ? "properties.state"
+							     : "properties.provisioningState");
+
+	/* A run is a source while it distributes: its artefact is what counts. */
+	if (json_at(doc, k->disk) &&
+	    (strcmp(k->word, "Run") == 0 || (state && strcmp(state, "Succeeded") == 0)))
+		return 0;
+	return refuse(err, -EINVAL, "InvalidParameter", target,
+		      "%s: %s is in state '%s' and holds no finished image", target, id,
+		      state ? state : "Unknown");
+}
+
+/* The region that the disk is read from. */
+static int find_region(struct app *a, const struct source_kind *k, const json_t *doc,
+		       const char *region, const char *target, struct image_source *ret,
+		       struct err *err)
+{
+	const char *location = json_str_at(doc, "location");
+	const char *replica;
+
+	if (k == &source_kinds[0]) {
+		replica = version_replica(doc, region);
+		if (!replica || strcmp(replica, "Completed") != 0)
+			return refuse(err, -EINVAL, "GalleryImageNotFound", target,
+				      "%s: %s is not available in region '%s' (replica: %s)",
+				      target, ret->id, region, replica ? replica : "none");
+		location = region;
+	} else if (k == &source_kinds[1] &&
+		   app_region_index(a, location ? location : "") != app_region_index(a, region)) {
+		return refuse(err, -EINVAL, "InvalidParameter", target,
+			      "%s: managed image %s is in region '%s', not in '%s'", target,
+			      ret->id, location ? location : "", region);
+	}
+	ret->region = app_region_index(a, location ? location : "");
+	return ret->region >= 0 ? 0
+				: refuse(err, -EINVAL, "InvalidParameter", target,
+					 "%s: region '%s' is not configured", target,
+					 location ? location : "");
+}
+
+static int take_facts(const struct source_kind *k, const json_t *doc, struct image_source *ret,
+		      struct err *err)
+{
+	const json_t *facts = json_at(doc, k->facts);
+
+	ret->facts = json_is_object(facts) ? json_deep_copy(facts) : json_object();
+	if (!ret->facts || json_object_set_new(ret->facts, "kind", json_string(k->word)) < 0 ||
+	    json_object_set_new(ret->facts, "id", json_string(ret->id)) < 0)
+		return no_memory(err);
+	return 0;
+}
+
+static int load(struct app *a, const struct arm_principal *who, const struct arm_id *id,
+		const char *region, const char *target, struct image_source *ret, struct err *err)
+{
+	const struct source_kind *k = id->name ? find_kind(id->type) : NULL;
+	auto_json json_t *doc = NULL;
+	int r;
+
+	if (!k)
+		return not_a_source(id->text, target, err);
+	r = arm_may(a->arm, who, k->right, id->text, err);
+	if (r == 0)
+		r = exact_id(a, k, id, region, target, ret, err);
+	if (r < 0)
+		return r;
+	r = arm_load(a->arm, ret->id, &doc, err);
+	if (r == -ENOENT)
+		return refuse(err, r, "ResourceNotFound", target, "%s: %s was not found", target,
+			      ret->id);
+	if (r == 0)
+		r = check_ready(k, doc, ret->id, target, err);
+	if (r == 0)
+		r = find_region(a, k, doc, region, target, ret, err);
+	if (r == 0)
+		r = take_facts(k, doc, ret, err);
+	if (r < 0)
+		return r;
+	r = disk_ref_from_json(json_at(doc, k->disk), &ret->disk, err);
+	return r < 0 ? err_ctx(err, r, "%s", ret->id) : 0;
+}
+
+int image_source_load(struct app *a, const struct arm_principal *who, const char *id,
+		      const char *region, const char *target, struct image_source *ret,
+		      struct err *err)
+{
+	struct image_source s = {.region = -1};
+	auto_arm_id struct arm_id p = {0};
+	int r;
+
+	if (strncmp(id, "/subscriptions/", 15) != 0 && strncmp(id, "/providers/", 11) != 0)
+		return refuse(err, -EINVAL, "LinkedInvalidPropertyId", target,
+			      "%s: id '%s' must begin with /subscriptions/ or /providers/", target,
+			      id);
+	r = arm_id_parse(id, &p, err);
+	if (r < 0) {
+		err_target(err, "%s", target);
+		return err_ctx(err, r, "%s", target);
+	}
+	r = load(a, who, &p, region, target, &s, err);
+	if (r < 0) {
+		image_source_done(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every resource type, one file each. */
+#ifndef KILN_PROVIDERS_REGISTRY_H
+#define KILN_PROVIDERS_REGISTRY_H
+
+#include "arm/arm.h"
+
+extern const struct arm_type *const provider_types[]; /* NULL-terminated */
+
+extern const struct arm_type type_tenants, type_subscriptions, type_locations, type_providers;
+extern const struct arm_type type_resource_groups;
+extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
+extern const struct arm_type type_managed_images;
+extern const struct arm_type type_image_templates, type_run_outputs, type_runs;
+extern const struct arm_type type_publishers, type_offers, type_skus, type_sku_versions;
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Microsoft.Resources/resourceGroups. Deleting one deletes what is in it, children first. */
+#include "base/mem.h"
+#include "providers/common.h"
+#include "providers/registry.h"
+
+static int group_write(struct arm_call *c, struct err *err)
+{
+	return set_str(c->doc, "properties.provisioningState", "Succeeded", err);
+}
+
+static int group_delete(struct arm_call *c, struct err *err)
+{
+	return arm_call_job(c, "delete", NULL, err);
+}
+
+static int collect(void *arg, const char *id, const json_t *doc)
+{
+	(void) doc;
+	return strv_push(arg, id);
+}
+
+static int delete_one(struct arm_job *job, const char *id, const char *version, struct err *err)
+{
+	auto_free char *target = strf("%s?api-version=%s", id, version);
+	int r;
+
+	if (!target)
+		return no_memory(err);
+	r = arm_job_request(job, "DELETE", target, NULL, NULL, err);
+	return r < 0 && r != -ENOENT ? err_ctx(err, r, "%s", id) : 0;
+}
+
+static int group_delete_job(struct arm_job *job, struct err *err)
+{
+	/* Templates first: what still runs refuses, and then nothing was deleted yet. */
+	static const char *const order[][2] = {
+		{TYPE_TEMPLATE, "2025-10-01"},  {TYPE_VERSION, API_GALLERY},
+		{TYPE_DEFINITION, API_GALLERY}, {TYPE_GALLERY, API_GALLERY},
+		{TYPE_IMAGE, API_IMAGE},        {TYPE_RUN, API_RUN},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		auto_strv char **ids = NULL;
+		int r = arm_each(job->arm, order[i][0], job->id->text, collect, &ids, err);
+
+		for (size_t k = 0; r == 0 && ids && ids[k]; k++) {
+			r = cancel_check(job->cancel);
+			if (r < 0)
+				return err_set(err, r, "cancelled");
+			r = delete_one(job, ids[k], order[i][1], err);
+		}
+		if (r < 0)
+			return r;
+		arm_job_percent(job, (double) (i + 1) * 100 / ARRAY_SIZE(order));
+	}
+	return 0;
+}
+
+static const struct arm_field group_properties[] = {
+	{"provisioningState", ARM_STRING, ARM_READONLY},
+	{NULL},
+};
+static const struct arm_field group_envelope[] = {
+	{"managedBy", ARM_STRING, ARM_NULLABLE},
+	{NULL},
+};
+static const struct arm_job_kind group_jobs[] = {
+	{"delete", group_delete_job, "Deleting"},
+	{NULL},
+};
+
+const struct arm_type type_resource_groups = {
+	.name = TYPE_GROUP,
+	.scope = ARM_SCOPE_SUBSCRIPTION,
+	.first_version = "2015-11-01",
+	.name_pattern = "^[A-Za-z0-9_().-]*[A-Za-z0-9_()-]$",
+	.name_max = 90,
+	.operation_path = "operationresults",
+	.tracked = true,
+	.properties = group_properties,
+	.envelope = group_envelope,
+	.write = group_write,
+	.del = group_delete,
+	.jobs = group_jobs,
+};

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "bake/roles.h"
+#include "providers/roles.h"
+#include "vm/vm.h"
+
+static int role_vmhost(int argc, char **argv)
+{
+	if (argc != 3 || strcmp(argv[1], "--run") != 0) {
+		(void) fprintf(stderr, "usage: kiln vmhost --run DIR\n");
+		return 2;
+	}
+	return vm_host_main(argv[2]);
+}
+
+int role_main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*main)(int argc, char **argv);
+	} roles[] = {
+		{"vmhost", role_vmhost},
+		{"sandbox", sandbox_main},
+		{"proxy", proxy_main},
+	};
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (strcmp(roles[i].name, argv[0]) == 0)
+			return roles[i].main(argc, argv);
+	return -1;
+}
