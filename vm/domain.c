@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One guest: from its spec to a running domain, its console, and back to nothing. */
+#include "vm/host.h"
+
+#include <fcntl.h>
+#include <libvirt/libvirt-qemu.h>
+#include <pwd.h>
+#include <sys/socket.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define UID_DIR "/run/kiln/vm-uids"
+
+/* A uid that no other guest of this machine has and that no account uses. */
+static int take_uid(unsigned *ret_uid, int *ret_lock, struct err *err)
+{
+	int r = file_mkdir_p(UID_DIR, 0700, err);
+
+	if (r < 0)
+		return r;
+	for (unsigned uid = VM_UID_FIRST; uid < VM_UID_FIRST + VM_UID_COUNT; uid++) {
+		auto_free char *path = strf(UID_DIR "/%u", uid);
+		char text[1024];
+		struct passwd pw, *found = NULL;
+
+		if (!path)
+			return -ENOMEM;
+		if (getpwuid_r(uid, &pw, text, sizeof(text), &found) == 0 && found)
+			continue;
+		r = lock_file(path, LOCK_EXCLUSIVE | LOCK_NONBLOCK, ret_lock, NULL);
+		if (r == 0) {
+			*ret_uid = uid;
+			return 0;
+		}
+		if (r != -EAGAIN)
+			return err_set(err, r, "lock %s: %s", path, strerrordesc_np(-r));
+	}
+	return err_set(err, -EAGAIN, "%u guests run on this machine already", VM_UID_COUNT);
+}
+
+static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)
+{
+	const char *fw = json_str_at(j, "firmware");
+
+	*s = (struct vm_spec){
+		.name = json_str_at(j, "name"),
+		.firmware = str_eq(fw, "uefi") ? VM_UEFI : VM_BIOS,
+		.secure_boot = json_bool_at(j, "secureBoot", false),
+		.vtpm = json_bool_at(j, "vTpm", false),
+		.cpus = (unsigned) json_int_at(j, "cpus", 0),
+		.memory_mib = (unsigned) json_int_at(j, "memoryMiB", 0),
+		.overlay = json_str_at(j, "overlay"),
+		.nbd_socket = json_str_at(j, "nbdSocket"),
+		.nbd_export = json_str_at(j, "nbdExport"),
+		.seed = json_str_at(j, "seed"),
+		.console_log = json_str_at(j, "consoleLog"),
+		.network = json_bool_at(j, "network", false),
+		.forwards = forwards,
+		.http_proxy_sock = json_str_at(j, "httpProxy"),
+	};
+}
+
+/* Text for g_shell_parse_argv(): in single quotes, which the value may not hold. */
+static char *http_forward(const char *sock)
+{
+	if (strpbrk(sock, "'\n") || strchr(proc_self_exe(), '\''))
+		return NULL;
+	return strf("'%s' vmhost --forward '%s'", proc_self_exe(), sock);
+}
+
+static int define(struct host *h, struct guest *g, const json_t *spec, const struct vm_spec *s,
+		  struct err *err)
+{
+	auto_buf struct buf xml = BUF_INIT(1u << 18);
+	auto_free char *forward = NULL;
+	struct vm_domain_config c = {
+		.name = g->name,
+		.uuid = g->uuid,
+		.kvm = h->kvm,
+		.uefi = s->firmware == VM_UEFI,
+		.secure_boot = s->secure_boot,
+		.vtpm = s->vtpm,
+		.cpus = s->cpus ? s->cpus : h->kvm ? 2 : 1,
+		.memory_mib = s->memory_mib ? s->memory_mib : 1024,
+		.overlay = s->overlay,
+		.nbd_socket = s->nbd_socket,
+		.nbd_export = s->nbd_export,
+		.seed = s->seed,
+		.console_socket = g->console_socket,
+		.network = s->network,
+		.forwards = json_at(spec, "forwards"),
+		.labelled = h->privileged,
+	};
+	int r;
+
+	if (s->http_proxy_sock) {
+		c.http_forward = forward = http_forward(s->http_proxy_sock);
+		if (!forward)
+			return err_set(err, -EINVAL, "proxy socket %s: quote in its name",
+				       s->http_proxy_sock);
+	}
+	if (h->privileged) {
+		struct stat st;
+
+		r = take_uid(&c.uid, &g->uid_lock, err);
+		if (r < 0)
+			return r;
+		/* /dev/kvm is open to its group only. */
+		c.gid = h->kvm && stat("/dev/kvm", &st) == 0 ? st.st_gid : c.uid;
+	}
+	r = vm_domain_xml(&c, &xml, err);
+	if (r < 0)
+		return r;
+	g->dom = virDomainDefineXMLFlags(h->conn, buf_str(&xml), 0);
+	if (!g->dom)
+		return host_virt_err(err, "define");
+	return 0;
+}
+
+static int hand_over(struct guest *g, const char *group, const char *path, int flags,
+		     struct err *err)
+{
+	auto_fd int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "open %s: %s", path, strerrordesc_np(errno));
+	if (virDomainFDAssociate(g->dom, group, 1, &fd, 0) < 0)
+		return host_virt_err(err, "%s", path);
+	return 0;
+}
+
+static int read_pid(struct host *h, struct guest *g, struct err *err)
+{
+	auto_free char *path = strf("%s/run/qemu/%s.pid", h->root, g->name);
+	auto_buf struct buf b = BUF_INIT(64);
+	int r = path ? file_read_all(path, &b, err) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	g->pid = (pid_t) strtol(buf_str(&b), NULL, 10);
+	return g->pid > 1 ? 0 : err_set(err, -EIO, "%s holds no process id", path);
+}
+
+static int start(struct host *h, struct guest *g, const json_t *spec, struct err *err)
+{
+	struct vm_spec s;
+	auto_free const char **forwards = NULL;
+	const json_t *list = json_at(spec, "forwards"), *f;
+	size_t i;
+	int r;
+
+	forwards = calloc(json_array_size(list) + 1, sizeof(*forwards));
+	if (!forwards)
+		return -ENOMEM;
+	json_array_foreach((json_t *) list, i, f) {
+		forwards[i] = json_string_value(f);
+		if (!forwards[i])
+			return err_set(err, -EINVAL, "forwards: expected strings");
+	}
+	spec_of(spec, forwards, &s);
+	r = vm_spec_check(&s, err);
+	if (r < 0)
+		return r;
+	(void) snprintf(g->name, sizeof(g->name), "%s", s.name);
+	g->console_socket = strf("%s/%s.con", h->root, g->name);
+	if (!g->console_socket)
+		return -ENOMEM;
+	if (s.console_log) {
+		g->log_fd = open(s.console_log,
+				 O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (g->log_fd < 0)
+			return err_set(err, -errno, "%s: %s", s.console_log, strerrordesc_np(errno));
+	}
+	r = define(h, g, spec, &s, err);
+	if (r == 0)
+		r = hand_over(g, "overlay", s.overlay, O_RDWR, err);
+	if (r == 0 && s.seed)
+		r = hand_over(g, "seed", s.seed, O_RDONLY, err);
+	if (r < 0)
+		return r;
+	/* Paused, so that not one byte of the console is lost. */
+	if (virDomainCreateWithFlags(g->dom, VIR_DOMAIN_START_PAUSED) < 0)
+		return host_virt_err(err, "start");
+	r = wire_connect(g->console_socket, &g->console_fd);
+	if (r < 0)
+		return err_set(err, r, "console %s: %s", g->console_socket, strerrordesc_np(-r));
+	return read_pid(h, g, err);
+}
+
+int guest_start(struct host *h, const json_t *spec, struct guest **ret, struct err *err)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	int r;
+
+	if (!g)
+		return err_set(err, -ENOMEM, "out of memory");
+	g->uid_lock = g->console_fd = g->log_fd = -1;
+	r = uuid_random(g->uuid);
+	if (r == 0)
+		r = start(h, g, spec, err);
+	if (r < 0) {
+		guest_free(h, g);
+		return err_ctx(err, r, "guest");
+	}
+	*ret = g;
+	return 0;
+}
+
+int guest_run(struct guest *g, struct err *err)
+{
+	g->start_ns = time_mono_ns();
+	if (virDomainResume(g->dom) < 0)
+		return host_virt_err(err, "guest %s: run", g->name);
+	return 0;
+}
+
+void guest_free(struct host *h, struct guest *g)
+{
+	if (!g)
+		return;
+	if (g->dom) {
+		if (virDomainIsActive(g->dom) == 1)
+			(void) virDomainDestroy(g->dom);
+		if (virDomainUndefineFlags(g->dom, VIR_DOMAIN_UNDEFINE_NVRAM) < 0)
+			log_warn("vmhost.undefine", "name=%s", g->name);
+		(void) virDomainFree(g->dom);
+	}
+	closep(&g->console_fd);
+	closep(&g->log_fd);
+	if (g->console_socket)
+		(void) unlink(g->console_socket);
+	free(g->console_socket);
+	closep(&g->uid_lock);
+	free(g);
+}
+
+static void keep(struct guest *g, const char *p, size_t n)
+{
+	while (g->log_fd >= 0 && n > 0 && g->log_bytes < VM_CONSOLE_MAX) {
+		ssize_t w = write(g->log_fd, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0) {
+			log_warn("vmhost.console", "name=%s error=%s", g->name, strerrordesc_np(errno));
+			return;
+		}
+		p += w;
+		n -= (size_t) w;
+		g->log_bytes += (uint64_t) w;
+	}
+}
+
+int guest_console(struct guest *g)
+{
+	char text[16384];
+	ssize_t n;
+
+	do
+		n = recv(g->console_fd, text, sizeof(text), MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	keep(g, text, (size_t) n);
+	stage_scan(&g->scan, text, (size_t) n);
+	return 1;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libvirt's domain XML for a throw-away guest. */
+#include "vm/internal.h"
+
+#include "base/mem.h"
+#include "base/utf8.h"
+
+int xml_escape(struct buf *out, const char *s)
+{
+	const unsigned char *p = (const unsigned char *) s;
+	size_t left = strlen(s);
+
+	while (left > 0) {
+		size_t n = utf8_seq(p, left);
+
+		if (n == 0 || *p < 0x20 || *p == 0x7f)
+			return -EINVAL;
+		if (*p == '&')
+			buf_addstr(out, "&amp;");
+		else if (*p == '<')
+			buf_addstr(out, "&lt;");
+		else if (*p == '>')
+			buf_addstr(out, "&gt;");
+		else if (*p == '"')
+			buf_addstr(out, "&quot;");
+		else if (*p == '\'')
+			buf_addstr(out, "&apos;");
+		else
+			buf_add(out, p, n);
+		p += n;
+		left -= n;
+	}
+	return buf_err(out);
+}
+
+/* A piece of text with one escaped value: BEFORE value AFTER. */
+static int put(struct buf *b, const char *before, const char *value, const char *after)
+{
+	int r;
+
+	buf_addstr(b, before);
+	r = xml_escape(b, value);
+	if (r < 0)
+		return r;
+	return buf_addstr(b, after);
+}
+
+static void put_os(const struct vm_domain_config *c, struct buf *b)
+{
+	buf_addstr(b, c->uefi ? " <os firmware='efi'>\n" : " <os>\n");
+	buf_addstr(b, "  <type arch='x86_64' machine='q35'>hvm</type>\n");
+	if (c->uefi) {
+		const char *yes = c->secure_boot ? "yes" : "no";
+
+		buf_addf(b,
+			 "  <firmware><feature enabled='%s' name='secure-boot'/>"
+			 "<feature enabled='%s' name='enrolled-keys'/></firmware>\n"
+			 "  <loader secure='%s'/>\n",
+			 yes, yes, yes);
+	} else {
+		buf_addstr(b, "  <bios useserial='yes'/>\n");
+	}
+	buf_addstr(b, " </os>\n <features><acpi/><apic/>");
+	if (c->secure_boot)
+		buf_addstr(b, "<smm state='on'/>");
+	buf_addstr(b, "<vmport state='off'/></features>\n");
+}
+
+/* The overlay and the seed come as descriptors (groups "overlay" and "seed"): QEMU's uid needs no
+ * way through the directories above them. The backing node is named here, so what the overlay's
+ * own header says about it is not looked at. */
+static int put_disks(const struct vm_domain_config *c, struct buf *b)
+{
+	int r;
+
+	r = put(b,
+		"  <disk type='file' device='disk'>\n"
+		"   <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap'"
+		" detect_zeroes='unmap'/>\n   <source file='",
+		c->overlay, "' fdgroup='overlay'/>\n");
+	if (r < 0)
+		return r;
+	buf_addstr(b, "   <backingStore type='network'>\n    <format type='raw'/>\n"
+		      "    <source protocol='nbd'");
+	if (c->nbd_export && c->nbd_export[0]) {
+		r = put(b, " name='", c->nbd_export, "'");
+		if (r < 0)
+			return r;
+	}
+	r = put(b, ">\n     <host transport='unix' socket='", c->nbd_socket,
+		"'/>\n    </source>\n    <backingStore/>\n   </backingStore>\n"
+		"   <target dev='vda' bus='virtio'/>\n   <boot order='1'/>\n  </disk>\n");
+	if (r < 0 || !c->seed)
+		return r;
+	return put(b,
+		   "  <disk type='file' device='disk'>\n"
+		   "   <driver name='qemu' type='raw' cache='unsafe'/>\n   <source file='",
+		   c->seed,
+		   "' fdgroup='seed'/>\n   <backingStore/>\n   <target dev='vdb' bus='virtio'/>\n"
+		   "   <readonly/>\n  </disk>\n");
+}
+
+static int put_devices(const struct vm_domain_config *c, struct buf *b)
+{
+	int r;
+
+	buf_addstr(b, " <devices>\n  <emulator>/usr/bin/qemu-system-x86_64</emulator>\n");
+	r = put_disks(c, b);
+	if (r < 0)
+		return r;
+	buf_addstr(b, "  <controller type='usb' model='none'/>\n");
+	r = put(b, "  <serial type='unix'><source mode='bind' path='", c->console_socket,
+		"'/><target port='0'/></serial>\n");
+	if (r < 0)
+		return r;
+	buf_addstr(b, "  <channel type='unix'><target type='virtio'"
+		      " name='org.qemu.guest_agent.0'/></channel>\n"
+		      "  <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>\n"
+		      "  <memballoon model='none'/>\n");
+	if (c->vtpm)
+		buf_addstr(b, "  <tpm model='tpm-crb'><backend type='emulator' version='2.0'>"
+			      "<active_pcr_banks><sha256/></active_pcr_banks></backend></tpm>\n");
+	return buf_addstr(b, " </devices>\n");
+}
+
+/* QEMU splits option values at commas; a doubled comma stands for one. */
+static int add_qemu_value(struct buf *b, const char *s)
+{
+	for (; *s; s++)
+		if (*s == ',')
+			buf_addstr(b, ",,");
+		else
+			buf_addch(b, *s);
+	return buf_err(b);
+}
+
+/* The sandbox is asked for here and not in qemu.conf, because the one network that needs it lets
+ * QEMU start the program that leads to the proxy. */
+static int put_commandline(const struct vm_domain_config *c, struct buf *b)
+{
+	auto_buf struct buf net = BUF_INIT(65536);
+	const json_t *f;
+	size_t i;
+	int r;
+
+	buf_addf(b,
+		 " <qemu:commandline>\n  <qemu:arg value='-sandbox'/>\n"
+		 "  <qemu:arg value='on,obsolete=deny,elevateprivileges=deny,spawn=%s,"
+		 "resourcecontrol=deny'/>\n",
+		 c->http_forward ? "allow" : "deny");
+	if (c->network) {
+		buf_addstr(&net, "user,id=net0");
+		if (c->http_forward) {
+			buf_addstr(&net, ",restrict=on,guestfwd=tcp:10.0.2.100:3128-cmd:");
+			add_qemu_value(&net, c->http_forward);
+		}
+		json_array_foreach((json_t *) c->forwards, i, f) {
+			buf_addstr(&net, ",hostfwd=");
+			add_qemu_value(&net, json_string_value(f));
+		}
+		if (buf_err(&net) < 0)
+			return buf_err(&net);
+		r = put(b, "  <qemu:arg value='-netdev'/>\n  <qemu:arg value='", buf_str(&net),
+			"'/>\n");
+		if (r < 0)
+			return r;
+		/* No option ROM: network boot is not wanted and would be measured. The slot lies
+		 * above those that libvirt gives out. */
+		buf_addstr(b, "  <qemu:arg value='-device'/>\n  <qemu:arg value='virtio-net-pci,"
+			      "netdev=net0,romfile=,bus=pcie.0,addr=0x10'/>\n");
+	}
+	return buf_addstr(b, " </qemu:commandline>\n");
+}
+
+int vm_domain_xml(const struct vm_domain_config *c, struct buf *out, struct err *err)
+{
+	int r;
+
+	buf_addf(out,
+		 "<domain type='%s' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n",
+		 c->kvm ? "kvm" : "qemu");
+	r = put(out, " <name>", c->name, "</name>\n");
+	if (r == 0)
+		r = put(out, " <uuid>", c->uuid, "</uuid>\n");
+	if (r < 0)
+		return err_set(err, r, "domain %s: bad name", c->name);
+	buf_addf(out, " <memory unit='MiB'>%u</memory>\n <vcpu>%u</vcpu>\n", c->memory_mib,
+		 c->cpus);
+	put_os(c, out);
+	buf_addf(out, " <cpu mode='%s'/>\n <clock offset='utc'/>\n",
+		 c->kvm ? "host-passthrough" : "maximum");
+	buf_addstr(out, " <on_poweroff>destroy</on_poweroff>\n <on_reboot>restart</on_reboot>\n"
+			" <on_crash>destroy</on_crash>\n"
+			" <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>\n");
+	r = put_devices(c, out);
+	if (r < 0)
+		return err_set(err, r, "domain %s: a path cannot be written in XML", c->name);
+	if (c->labelled)
+		buf_addf(out,
+			 " <seclabel type='static' model='dac' relabel='yes'>"
+			 "<label>+%u:+%u</label></seclabel>\n",
+			 c->uid, c->gid);
+	r = put_commandline(c, out);
+	if (r < 0)
+		return err_set(err, r, "domain %s: network options cannot be written in XML",
+			       c->name);
+	r = buf_addstr(out, "</domain>\n");
+	if (r < 0)
+		return err_set(err, r, "domain %s: description", c->name);
+	return 0;
+}
