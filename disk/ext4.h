@@ -11,7 +11,7 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/event.h"
-#include "disk/tree.h"
+#include "disk/fstree.h"
 
 #define EXT4_MIN_BYTES (16u << 20)
 #define EXT4_MAX_TIME  (1ll << 34) /* seconds; what an inode's 34 bits hold */
@@ -35,7 +35,7 @@ int ext4_write_tar(int fd, uint64_t offset, const struct ext4_spec *spec, const 
 
 /** ext4_write_tree() - the same from a tree, which may be used again afterwards; a time of 0
  *  becomes @spec->time_s. -EINVAL (bad spec), -ENOSPC or another -errno when it does not fit. */
-int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struct tree *tree,
+int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struct fstree *tree,
 		    struct cancel *cancel, const struct progress *p, struct err *err);
 
 /* Random bytes of a disk, for reading a file system that is not a plain file. */

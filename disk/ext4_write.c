@@ -15,7 +15,7 @@
 
 struct writer {
 	ext2_filsys fs;
-	struct tree *tree;
+	struct fstree *tree;
 	const struct ext4_spec *spec;
 	struct cancel *cancel;
 	const struct progress *progress;
@@ -129,10 +129,10 @@ static int open_fs(struct writer *w, int fd, uint64_t offset)
 
 /* --- first pass: inode numbers in path order, link counts, totals --- */
 
-static int number_inodes(struct writer *w, struct tree_node *d)
+static int number_inodes(struct writer *w, struct fstree_node *d)
 {
 	for (size_t k = 0; k < d->n; k++) {
-		struct tree_node *c = d->child[k];
+		struct fstree_node *c = d->child[k];
 		int r = 0;
 
 		if (c->inode->ino == 0) {
@@ -154,7 +154,7 @@ static int number_inodes(struct writer *w, struct tree_node *d)
 	return 0;
 }
 
-static void forget_inodes(struct tree_node *d)
+static void forget_inodes(struct fstree_node *d)
 {
 	d->inode->ino = 0;
 	for (size_t k = 0; k < d->n; k++)
@@ -213,7 +213,7 @@ static int write_blocks(struct writer *w, blk64_t at, const uint8_t *p, size_t n
 
 static int write_content(struct writer *w, void *arg, blk64_t logical, blk64_t physical, blk64_t n)
 {
-	const struct tree_inode *i = arg;
+	const struct fstree_inode *i = arg;
 
 	if (physical + n > w->goal)
 		w->goal = physical + n;
@@ -223,7 +223,7 @@ static int write_content(struct writer *w, void *arg, blk64_t logical, blk64_t p
 
 		if (r < 0)
 			return err_set(w->err, r, "ext4: cancelled");
-		tree_copy(i, logical * BLOCK, w->io, (size_t) step * BLOCK);
+		fstree_copy(i, logical * BLOCK, w->io, (size_t) step * BLOCK);
 		r = write_blocks(w, physical, w->io, (size_t) step);
 		if (r < 0)
 			return r;
@@ -237,7 +237,7 @@ static int write_content(struct writer *w, void *arg, blk64_t logical, blk64_t p
 	return 0;
 }
 
-static void fill_common(const struct writer *w, const struct tree_inode *i,
+static void fill_common(const struct writer *w, const struct fstree_inode *i,
 			struct ext2_inode_large *x)
 {
 	int64_t t = i->mtime > 0 && i->mtime < w->spec->time_s ? i->mtime : w->spec->time_s;
@@ -255,7 +255,7 @@ static void fill_common(const struct writer *w, const struct tree_inode *i,
 	x->i_extra_isize = 32;
 }
 
-static void fill_device(const struct tree_inode *i, struct ext2_inode_large *x)
+static void fill_device(const struct fstree_inode *i, struct ext2_inode_large *x)
 {
 	if (i->rdev_major < 256 && i->rdev_minor < 256)
 		x->i_block[0] = i->rdev_major << 8 | i->rdev_minor;
@@ -265,7 +265,7 @@ static void fill_device(const struct tree_inode *i, struct ext2_inode_large *x)
 }
 
 /* An empty extent tree, or i_block's other uses. */
-static int begin_inode(struct writer *w, const struct tree_inode *i, struct ext2_inode_large *x,
+static int begin_inode(struct writer *w, const struct fstree_inode *i, struct ext2_inode_large *x,
 		       uint64_t size)
 {
 	struct ext2_inode *small = (struct ext2_inode *) x;
@@ -290,7 +290,7 @@ static int begin_inode(struct writer *w, const struct tree_inode *i, struct ext2
 	return e ? fail(w, e, "inode") : 0;
 }
 
-static int end_inode(struct writer *w, const struct tree_inode *i, struct ext2_inode_large *x)
+static int end_inode(struct writer *w, const struct fstree_inode *i, struct ext2_inode_large *x)
 {
 	struct ext2_xattr_handle *h;
 	errcode_t e = ext2fs_write_inode_full(w->fs, i->ino, (struct ext2_inode *) x, sizeof(*x));
@@ -310,7 +310,7 @@ static int end_inode(struct writer *w, const struct tree_inode *i, struct ext2_i
 }
 
 /* Blocks for the parts of a file that hold data; the rest stay holes. */
-static int place_runs(struct writer *w, const struct tree_inode *i, struct ext2_inode_large *x)
+static int place_runs(struct writer *w, const struct fstree_inode *i, struct ext2_inode_large *x)
 {
 	blk64_t align = i->size >= BIG_FILE ? BIG_FILE / BLOCK : 1, next = 0;
 
@@ -332,7 +332,7 @@ static int place_runs(struct writer *w, const struct tree_inode *i, struct ext2_
 	return 0;
 }
 
-static int write_file(struct writer *w, struct tree_inode *i)
+static int write_file(struct writer *w, struct fstree_inode *i)
 {
 	struct ext2_inode_large x;
 	int r = begin_inode(w, i, &x, i->size);
@@ -346,10 +346,10 @@ static int write_file(struct writer *w, struct tree_inode *i)
 	return r;
 }
 
-static int write_special(struct writer *w, struct tree_inode *i)
+static int write_special(struct writer *w, struct fstree_inode *i)
 {
-	struct tree_run run = {.data = (const uint8_t *) i->target};
-	struct tree_inode body = {.runs = &run, .n_runs = 1};
+	struct fstree_run run = {.data = (const uint8_t *) i->target};
+	struct fstree_inode body = {.runs = &run, .n_runs = 1};
 	struct ext2_inode_large x;
 	uint64_t size = S_ISLNK(i->mode) ? strlen(i->target) : 0;
 	int r;
@@ -485,8 +485,8 @@ static int write_dir_blocks(struct writer *w, void *arg, blk64_t logical, blk64_
 	return 0;
 }
 
-static int build_dir(const struct tree_node *d, uint32_t parent, bool lost, struct dir_blocks *b,
-		     struct tree_inode *ret)
+static int build_dir(const struct fstree_node *d, uint32_t parent, bool lost, struct dir_blocks *b,
+		     struct fstree_inode *ret)
 {
 	uint32_t subdirs = 0;
 	int r = dir_add(b, d->inode->ino, ".", EXT2_FT_DIR);
@@ -494,7 +494,7 @@ static int build_dir(const struct tree_node *d, uint32_t parent, bool lost, stru
 	if (r == 0)
 		r = dir_add(b, parent, "..", EXT2_FT_DIR);
 	for (size_t k = 0; r == 0 && k < d->n; k++) {
-		const struct tree_inode *i = d->child[k]->inode;
+		const struct fstree_inode *i = d->child[k]->inode;
 
 		subdirs += S_ISDIR(i->mode) ? 1 : 0;
 		r = dir_add(b, i->ino, d->child[k]->name, file_type(i->mode));
@@ -507,12 +507,12 @@ static int build_dir(const struct tree_node *d, uint32_t parent, bool lost, stru
 	return r;
 }
 
-static int write_dir(struct writer *w, struct tree_node *d, uint32_t parent)
+static int write_dir(struct writer *w, struct fstree_node *d, uint32_t parent)
 {
 	struct dir_blocks b = {0};
 	struct dir_out out = {.ino = d->inode->ino};
 	struct ext2_inode_large x;
-	struct tree_inode i;
+	struct fstree_inode i;
 	int r = build_dir(d, parent, d->inode->ino == EXT2_GOOD_OLD_FIRST_INO, &b, &i);
 
 	if (r < 0)
@@ -534,9 +534,9 @@ static int write_dir(struct writer *w, struct tree_node *d, uint32_t parent)
 
 enum pass { PASS_DIRS, PASS_SMALL, PASS_BIG };
 
-static int place_node(struct writer *w, struct tree_node *c, uint32_t parent, enum pass pass)
+static int place_node(struct writer *w, struct fstree_node *c, uint32_t parent, enum pass pass)
 {
-	struct tree_inode *i = c->inode;
+	struct fstree_inode *i = c->inode;
 	bool big = S_ISREG(i->mode) && i->size >= BIG_FILE;
 
 	if (S_ISDIR(i->mode))
@@ -547,10 +547,10 @@ static int place_node(struct writer *w, struct tree_node *c, uint32_t parent, en
 }
 
 /* Each inode once: the first name of a hard link has the lowest number seen so far. */
-static int run_pass(struct writer *w, struct tree_node *d, enum pass pass, uint32_t *last_ino)
+static int run_pass(struct writer *w, struct fstree_node *d, enum pass pass, uint32_t *last_ino)
 {
 	for (size_t k = 0; k < d->n; k++) {
-		struct tree_node *c = d->child[k];
+		struct fstree_node *c = d->child[k];
 		int r = cancel_check(w->cancel);
 
 		if (r < 0)
@@ -576,11 +576,11 @@ static int run_pass(struct writer *w, struct tree_node *d, enum pass pass, uint3
  */
 static int place_files(struct writer *w)
 {
-	struct tree_node *root = tree_root(w->tree);
+	struct fstree_node *root = fstree_root(w->tree);
 	int r = write_dir(w, root, EXT2_ROOT_INO);
 
 	if (r == 0)
-		r = write_dir(w, tree_find(w->tree, "lost+found"), EXT2_ROOT_INO);
+		r = write_dir(w, fstree_find(w->tree, "lost+found"), EXT2_ROOT_INO);
 	for (enum pass p = PASS_DIRS; r == 0 && p <= PASS_BIG; p++) {
 		uint32_t last = 0;
 
@@ -591,16 +591,16 @@ static int place_files(struct writer *w)
 
 static int write_all(struct writer *w, int fd, uint64_t offset)
 {
-	struct tree_node *root = tree_root(w->tree), *lost;
+	struct fstree_node *root = fstree_root(w->tree), *lost;
 	errcode_t e;
-	int r = tree_add_dir(w->tree, "lost+found", 0700, w->err);
+	int r = fstree_add_dir(w->tree, "lost+found", 0700, w->err);
 
 	if (r == 0)
 		r = open_fs(w, fd, offset);
 	if (r < 0)
 		return r;
 	root->inode->ino = EXT2_ROOT_INO;
-	lost = tree_find(w->tree, "lost+found");
+	lost = fstree_find(w->tree, "lost+found");
 	lost->inode->ino = EXT2_GOOD_OLD_FIRST_INO;
 	ext2fs_inode_alloc_stats2(w->fs, EXT2_GOOD_OLD_FIRST_INO, +1, 1);
 	r = number_inodes(w, root);
@@ -616,7 +616,7 @@ static int write_all(struct writer *w, int fd, uint64_t offset)
 	return 0;
 }
 
-int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struct tree *tree,
+int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struct fstree *tree,
 		    struct cancel *cancel, const struct progress *p, struct err *err)
 {
 	auto_free uint8_t *io = malloc(IO_BYTES);
@@ -633,7 +633,7 @@ int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struc
 			       (long long) spec->time_s, (long long) EXT4_MAX_TIME - 1);
 	if (!io)
 		return err_set(err, -ENOMEM, "ext4: out of memory");
-	forget_inodes(tree_root(tree));
+	forget_inodes(fstree_root(tree));
 	r = write_all(&w, fd, offset);
 	if (w.fs) {
 		w.fs->flags &= ~EXT2_FLAG_DIRTY; /* a failed file system is not worth flushing */
@@ -645,14 +645,14 @@ int ext4_write_tree(int fd, uint64_t offset, const struct ext4_spec *spec, struc
 int ext4_write_tar(int fd, uint64_t offset, const struct ext4_spec *spec, const char *tar_path,
 		   struct cancel *cancel, const struct progress *p, struct err *err)
 {
-	struct tree *t;
-	int r = tree_new(&t);
+	struct fstree *t;
+	int r = fstree_new(&t);
 
 	if (r < 0)
 		return err_set(err, r, "ext4: out of memory");
-	r = tree_add_tar(t, tar_path, cancel, err);
+	r = fstree_add_tar(t, tar_path, cancel, err);
 	if (r == 0)
 		r = ext4_write_tree(fd, offset, spec, t, cancel, p, err);
-	tree_free(t);
+	fstree_free(t);
 	return r;
 }

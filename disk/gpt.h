@@ -13,7 +13,7 @@
 struct gpt_part {
 	uint8_t type[16], uuid[16]; /* as on disk (mixed-endian) */
 	uint64_t first_lba, last_lba, attrs;
-	char name[109];		    /* UTF-8 of 36 UTF-16 units */
+	char name[109]; /* UTF-8 of 36 UTF-16 units */
 };
 struct gpt {
 	uint8_t disk_uuid[16];

@@ -9,7 +9,8 @@
 #define BOOT_CODE     440u
 #define KERNEL_SECTOR 0x5cu /* boot.img: sector of the core's first sector, 8 bytes */
 #define BOOT_DRIVE    0x64u /* boot.img: 0xff = the drive that the BIOS booted */
-#define DRIVE_CHECK   0x66u /* boot.img: a jump over the work-around for BIOSes that give no drive \
+#define DRIVE_CHECK                                                                                \
+	0x66u               /* boot.img: a jump over the work-around for BIOSes that give no drive \
 			     */
 #define LIST         0x1f4u /* diskboot: last of the block lists that grow downwards */
 #define LIST_SEGMENT 0x820u /* where the second sector is loaded: 0x8200 */

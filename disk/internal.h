@@ -3,18 +3,18 @@
 #ifndef KILN_DISK_INTERNAL_H
 #define KILN_DISK_INTERNAL_H
 
-#include "disk/tree.h"
+#include "disk/fstree.h"
 
 /* A tar file in memory; a list, newest first. */
-struct tree_map {
-	struct tree_map *next;
+struct fstree_map {
+	struct fstree_map *next;
 	void *p;
 	size_t n;
 };
-void tree_maps_free(struct tree_map *m);
-struct tree_map **tree_maps(struct tree *t);
+void fstree_maps_free(struct fstree_map *m);
+struct fstree_map **fstree_maps(struct fstree *t);
 
-/** tree_set() - put @inode (one reference taken, also on failure) at @path. */
-int tree_set(struct tree *t, const char *path, struct tree_inode *inode, struct err *err);
+/** fstree_set() - put @inode (one reference taken, also on failure) at @path. */
+int fstree_set(struct fstree *t, const char *path, struct fstree_inode *inode, struct err *err);
 
 #endif

@@ -13,10 +13,10 @@
 
 #define XATTR_MAX_BYTES 65536u
 
-void tree_maps_free(struct tree_map *m)
+void fstree_maps_free(struct fstree_map *m)
 {
 	while (m) {
-		struct tree_map *next = m->next;
+		struct fstree_map *next = m->next;
 
 		(void) munmap(m->p, m->n);
 		free(m);
@@ -24,10 +24,10 @@ void tree_maps_free(struct tree_map *m)
 	}
 }
 
-static int map_file(struct tree *t, const char *path, struct tree_map **ret, struct err *err)
+static int map_file(struct fstree *t, const char *path, struct fstree_map **ret, struct err *err)
 {
 	auto_fd int fd = -1;
-	struct tree_map *m;
+	struct fstree_map *m;
 	struct stat st;
 	int r = file_open_regular(AT_FDCWD, path, &fd);
 
@@ -46,15 +46,15 @@ static int map_file(struct tree *t, const char *path, struct tree_map **ret, str
 		free(m);
 		return err_set(err, r, "%s: cannot map", path);
 	}
-	m->next = *tree_maps(t);
-	*tree_maps(t) = m;
+	m->next = *fstree_maps(t);
+	*fstree_maps(t) = m;
 	*ret = m;
 	return 0;
 }
 
-static void inode_drop(struct tree_inode **i)
+static void inode_drop(struct fstree_inode **i)
 {
-	struct tree_inode *v = *i;
+	struct fstree_inode *v = *i;
 
 	if (!v)
 		return;
@@ -68,7 +68,7 @@ static void inode_drop(struct tree_inode **i)
 	free(v);
 }
 
-static int add_xattrs(struct archive_entry *e, struct tree_inode *i)
+static int add_xattrs(struct archive_entry *e, struct fstree_inode *i)
 {
 	int n = archive_entry_xattr_reset(e);
 	const char *name;
@@ -77,13 +77,13 @@ static int add_xattrs(struct archive_entry *e, struct tree_inode *i)
 
 	if (n <= 0)
 		return 0;
-	if ((unsigned) n > TREE_MAX_XATTRS)
+	if ((unsigned) n > FSTREE_MAX_XATTRS)
 		return -EFBIG;
 	i->xattrs = calloc((size_t) n, sizeof(*i->xattrs));
 	if (!i->xattrs)
 		return -ENOMEM;
 	while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
-		struct tree_xattr *x = &i->xattrs[i->n_xattrs];
+		struct fstree_xattr *x = &i->xattrs[i->n_xattrs];
 
 		if (size > XATTR_MAX_BYTES)
 			return -EFBIG;
@@ -102,12 +102,12 @@ static int add_xattrs(struct archive_entry *e, struct tree_inode *i)
  * The runs of a file's content. An unfiltered archive in memory is handed over without a copy, so
  * the blocks are addresses in the mapping; checked, since that is libarchive's habit, not its word.
  */
-static int add_runs(struct archive *a, const struct tree_map *m, struct tree_inode *i)
+static int add_runs(struct archive *a, const struct fstree_map *m, struct fstree_inode *i)
 {
 	const uint8_t *base = m->p;
 
 	for (;;) {
-		struct tree_run *v;
+		struct fstree_run *v;
 		const void *p;
 		la_int64_t offset;
 		size_t n;
@@ -135,12 +135,12 @@ static int add_runs(struct archive *a, const struct tree_map *m, struct tree_ino
 		if (!v)
 			return -ENOMEM;
 		i->runs = v;
-		v[i->n_runs++] = (struct tree_run){(uint64_t) offset, n, p};
+		v[i->n_runs++] = (struct fstree_run){(uint64_t) offset, n, p};
 	}
 }
 
-static int fill_inode(struct archive *a, struct archive_entry *e, const struct tree_map *m,
-		      struct tree_inode *i)
+static int fill_inode(struct archive *a, struct archive_entry *e, const struct fstree_map *m,
+		      struct fstree_inode *i)
 {
 	const char *target = archive_entry_symlink(e);
 	la_int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
@@ -169,7 +169,7 @@ static int fill_inode(struct archive *a, struct archive_entry *e, const struct t
 		i->size = (uint64_t) archive_entry_size(e);
 		return add_runs(a, m, i);
 	case S_IFLNK:
-		if (!target || !*target || strlen(target) >= TREE_MAX_PATH)
+		if (!target || !*target || strlen(target) >= FSTREE_MAX_PATH)
 			return -EINVAL;
 		i->target = strdup(target);
 		return i->target ? 0 : -ENOMEM;
@@ -184,22 +184,22 @@ static int fill_inode(struct archive *a, struct archive_entry *e, const struct t
 	}
 }
 
-static int add_hardlink(struct tree *t, const char *path, const char *target, struct err *err)
+static int add_hardlink(struct fstree *t, const char *path, const char *target, struct err *err)
 {
-	struct tree_node *n = tree_find(t, target);
+	struct fstree_node *n = fstree_find(t, target);
 
 	if (!n || !n->inode || S_ISDIR(n->inode->mode))
 		return err_set(err, -EINVAL, "hard link to '%s', which is no earlier file", target);
-	if (tree_find(t, path) == n)
+	if (fstree_find(t, path) == n)
 		return 0;
 	n->inode->nlink++;
-	return tree_set(t, path, n->inode, err);
+	return fstree_set(t, path, n->inode, err);
 }
 
-static int add_entry(struct tree *t, struct archive *a, struct archive_entry *e,
-		     const struct tree_map *m, struct err *err)
+static int add_entry(struct fstree *t, struct archive *a, struct archive_entry *e,
+		     const struct fstree_map *m, struct err *err)
 {
-	__attribute__((cleanup(inode_drop))) struct tree_inode *i = NULL;
+	__attribute__((cleanup(inode_drop))) struct fstree_inode *i = NULL;
 	const char *path = archive_entry_pathname(e), *hard = archive_entry_hardlink(e);
 	int r;
 
@@ -213,7 +213,7 @@ static int add_entry(struct tree *t, struct archive *a, struct archive_entry *e,
 		if (r < 0)
 			(void) err_set(err, r, "bad or too large an entry");
 		else
-			r = tree_set(t, path, take_ptr(i), err);
+			r = fstree_set(t, path, take_ptr(i), err);
 	}
 	return r < 0 ? err_ctx(err, r, "%s", path) : 0;
 }
@@ -224,11 +224,11 @@ static void reader_free(struct archive **a)
 		(void) archive_read_free(*a);
 }
 
-static int read_tar(struct tree *t, const char *path, struct cancel *cancel, struct err *err)
+static int read_tar(struct fstree *t, const char *path, struct cancel *cancel, struct err *err)
 {
 	__attribute__((cleanup(reader_free))) struct archive *a = archive_read_new();
 	struct archive_entry *e;
-	struct tree_map *m = NULL;
+	struct fstree_map *m = NULL;
 	int r;
 
 	if (!a)
@@ -256,7 +256,7 @@ static int read_tar(struct tree *t, const char *path, struct cancel *cancel, str
 
 /* libarchive converts names to the thread's locale: with UTF-8 they stay as they are, and a name
  * that is not UTF-8 is an error instead of a loss. */
-int tree_add_tar(struct tree *t, const char *path, struct cancel *cancel, struct err *err)
+int fstree_add_tar(struct fstree *t, const char *path, struct cancel *cancel, struct err *err)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t) 0), old;
 	int r;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "disk/tree.h"
+#include "disk/fstree.h"
 
 #include <sys/stat.h>
 
 #include "base/mem.h"
 #include "disk/internal.h"
 
-struct tree {
-	struct tree_node root;
+struct fstree {
+	struct fstree_node root;
 	size_t n_entries;
-	struct tree_map *maps; /* mapped tar files, released last */
+	struct fstree_map *maps; /* mapped tar files, released last */
 };
 
-static void inode_unref(struct tree_inode *i)
+static void inode_unref(struct fstree_inode *i)
 {
 	if (!i || --i->nlink > 0)
 		return;
@@ -27,9 +27,9 @@ static void inode_unref(struct tree_inode *i)
 	free(i);
 }
 
-static struct tree_inode *inode_new(uint32_t mode)
+static struct fstree_inode *inode_new(uint32_t mode)
 {
-	struct tree_inode *i = calloc(1, sizeof(*i));
+	struct fstree_inode *i = calloc(1, sizeof(*i));
 
 	if (i) {
 		i->mode = mode;
@@ -38,8 +38,8 @@ static struct tree_inode *inode_new(uint32_t mode)
 	return i;
 }
 
-/* Recursion is bounded: no path is deeper than TREE_MAX_DEPTH. */
-static size_t node_clear(struct tree_node *d)
+/* Recursion is bounded: no path is deeper than FSTREE_MAX_DEPTH. */
+static size_t node_clear(struct fstree_node *d)
 {
 	size_t gone = d->n;
 
@@ -55,9 +55,9 @@ static size_t node_clear(struct tree_node *d)
 	return gone;
 }
 
-int tree_new(struct tree **ret)
+int fstree_new(struct fstree **ret)
 {
-	struct tree *t = calloc(1, sizeof(*t));
+	struct fstree *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
@@ -70,28 +70,28 @@ int tree_new(struct tree **ret)
 	return 0;
 }
 
-void tree_free(struct tree *t)
+void fstree_free(struct fstree *t)
 {
 	if (!t)
 		return;
 	node_clear(&t->root);
 	inode_unref(t->root.inode);
-	tree_maps_free(t->maps);
+	fstree_maps_free(t->maps);
 	free(t);
 }
 
-struct tree_node *tree_root(struct tree *t)
+struct fstree_node *fstree_root(struct fstree *t)
 {
 	return &t->root;
 }
 
-struct tree_map **tree_maps(struct tree *t)
+struct fstree_map **fstree_maps(struct fstree *t)
 {
 	return &t->maps;
 }
 
 /* Position of @name among the children, or where it would be put. */
-static size_t child_slot(const struct tree_node *d, const char *name, size_t n, bool *ret_found)
+static size_t child_slot(const struct fstree_node *d, const char *name, size_t n, bool *ret_found)
 {
 	size_t lo = 0, hi = d->n;
 
@@ -115,10 +115,10 @@ static size_t child_slot(const struct tree_node *d, const char *name, size_t n, 
 	return lo;
 }
 
-static int child_add(struct tree *t, struct tree_node *d, const char *name, size_t n,
-		     struct tree_node **ret, struct err *err)
+static int child_add(struct fstree *t, struct fstree_node *d, const char *name, size_t n,
+		     struct fstree_node **ret, struct err *err)
 {
-	struct tree_node *c;
+	struct fstree_node *c;
 	bool found;
 	size_t at = child_slot(d, name, n, &found);
 
@@ -126,11 +126,11 @@ static int child_add(struct tree *t, struct tree_node *d, const char *name, size
 		*ret = d->child[at];
 		return 0;
 	}
-	if (t->n_entries >= TREE_MAX_ENTRIES)
-		return err_set(err, -EFBIG, "more than %u files", TREE_MAX_ENTRIES);
+	if (t->n_entries >= FSTREE_MAX_ENTRIES)
+		return err_set(err, -EFBIG, "more than %u files", FSTREE_MAX_ENTRIES);
 	if (d->n == d->cap) {
 		size_t cap = d->cap ? d->cap * 2 : 8;
-		struct tree_node **v = reallocarray(d->child, cap, sizeof(*v));
+		struct fstree_node **v = reallocarray(d->child, cap, sizeof(*v));
 
 		if (!v)
 			return err_set(err, -ENOMEM, "file tree: out of memory");
@@ -142,7 +142,7 @@ static int child_add(struct tree *t, struct tree_node *d, const char *name, size
 		free(c);
 		return err_set(err, -ENOMEM, "file tree: out of memory");
 	}
-	memmove(&d->child[at + 1], &d->child[at], (d->n - at) * sizeof(struct tree_node *));
+	memmove(&d->child[at + 1], &d->child[at], (d->n - at) * sizeof(struct fstree_node *));
 	d->child[at] = c;
 	d->n++;
 	t->n_entries++;
@@ -168,26 +168,28 @@ static size_t next_name(const char **p, const char **ret)
 
 static int check_name(const char *path, const char *name, size_t n, unsigned depth, struct err *err)
 {
-	if (n > TREE_MAX_NAME)
-		return err_set(err, -EFBIG, "%s: a name longer than %u bytes", path, TREE_MAX_NAME);
+	if (n > FSTREE_MAX_NAME)
+		return err_set(err, -EFBIG, "%s: a name longer than %u bytes", path,
+			       FSTREE_MAX_NAME);
 	if (n == 2 && name[0] == '.' && name[1] == '.')
 		return err_set(err, -EINVAL, "%s: '..' is not allowed", path);
-	if (depth > TREE_MAX_DEPTH)
-		return err_set(err, -EFBIG, "%s: deeper than %u directories", path, TREE_MAX_DEPTH);
+	if (depth > FSTREE_MAX_DEPTH)
+		return err_set(err, -EFBIG, "%s: deeper than %u directories", path,
+			       FSTREE_MAX_DEPTH);
 	return 0;
 }
 
 /* Finds or makes the node of @path; one that was just made has no inode yet. */
-static int node_make(struct tree *t, const char *path, struct tree_node **ret, struct err *err)
+static int node_make(struct fstree *t, const char *path, struct fstree_node **ret, struct err *err)
 {
-	struct tree_node *d = &t->root;
+	struct fstree_node *d = &t->root;
 	const char *p = path, *name;
 	unsigned depth = 0;
 	size_t n;
 
-	if (strlen(path) >= TREE_MAX_PATH)
+	if (strlen(path) >= FSTREE_MAX_PATH)
 		return err_set(err, -EFBIG, "path longer than %u bytes: %.60s...",
-			       TREE_MAX_PATH - 1, path);
+			       FSTREE_MAX_PATH - 1, path);
 	while ((n = next_name(&p, &name)) > 0) {
 		int r = check_name(path, name, n, ++depth, err);
 
@@ -205,9 +207,9 @@ static int node_make(struct tree *t, const char *path, struct tree_node **ret, s
 	return 0;
 }
 
-int tree_set(struct tree *t, const char *path, struct tree_inode *inode, struct err *err)
+int fstree_set(struct fstree *t, const char *path, struct fstree_inode *inode, struct err *err)
 {
-	struct tree_node *node = NULL;
+	struct fstree_node *node = NULL;
 	int r = node_make(t, path, &node, err);
 
 	if (r == 0 && node == &t->root && !S_ISDIR(inode->mode))
@@ -223,17 +225,17 @@ int tree_set(struct tree *t, const char *path, struct tree_inode *inode, struct 
 	return 0;
 }
 
-int tree_add_dir(struct tree *t, const char *path, uint32_t mode, struct err *err)
+int fstree_add_dir(struct fstree *t, const char *path, uint32_t mode, struct err *err)
 {
-	struct tree_inode *i = inode_new(S_IFDIR | (mode & 07777));
+	struct fstree_inode *i = inode_new(S_IFDIR | (mode & 07777));
 
-	return i ? tree_set(t, path, i, err) : err_set(err, -ENOMEM, "%s: out of memory", path);
+	return i ? fstree_set(t, path, i, err) : err_set(err, -ENOMEM, "%s: out of memory", path);
 }
 
-int tree_add_file(struct tree *t, const char *path, uint32_t mode, const void *data, size_t n,
-		  struct err *err)
+int fstree_add_file(struct fstree *t, const char *path, uint32_t mode, const void *data, size_t n,
+		    struct err *err)
 {
-	struct tree_inode *i = inode_new(S_IFREG | (mode & 07777));
+	struct fstree_inode *i = inode_new(S_IFREG | (mode & 07777));
 
 	if (!i)
 		return err_set(err, -ENOMEM, "%s: out of memory", path);
@@ -245,28 +247,28 @@ int tree_add_file(struct tree *t, const char *path, uint32_t mode, const void *d
 			return err_set(err, -ENOMEM, "%s: out of memory", path);
 		}
 		memcpy(i->own, data, n);
-		i->runs[0] = (struct tree_run){.length = n, .data = i->own};
+		i->runs[0] = (struct fstree_run){.length = n, .data = i->own};
 		i->n_runs = 1;
 		i->size = n;
 	}
-	return tree_set(t, path, i, err);
+	return fstree_set(t, path, i, err);
 }
 
-int tree_add_symlink(struct tree *t, const char *path, const char *target, struct err *err)
+int fstree_add_symlink(struct fstree *t, const char *path, const char *target, struct err *err)
 {
-	struct tree_inode *i = inode_new(S_IFLNK | 0777);
+	struct fstree_inode *i = inode_new(S_IFLNK | 0777);
 
 	if (!i || !(i->target = strdup(target))) {
 		inode_unref(i);
 		return err_set(err, -ENOMEM, "%s: out of memory", path);
 	}
-	return tree_set(t, path, i, err);
+	return fstree_set(t, path, i, err);
 }
 
-static struct tree_node *find_in(struct tree *t, const char *path, struct tree_node **ret_dir,
-				 size_t *ret_at)
+static struct fstree_node *find_in(struct fstree *t, const char *path, struct fstree_node **ret_dir,
+				   size_t *ret_at)
 {
-	struct tree_node *d = &t->root;
+	struct fstree_node *d = &t->root;
 	const char *p = path, *name;
 	size_t n;
 
@@ -284,27 +286,27 @@ static struct tree_node *find_in(struct tree *t, const char *path, struct tree_n
 	return d;
 }
 
-struct tree_node *tree_find(struct tree *t, const char *path)
+struct fstree_node *fstree_find(struct fstree *t, const char *path)
 {
-	struct tree_node *dir;
+	struct fstree_node *dir;
 	size_t at;
 
 	return find_in(t, path, &dir, &at);
 }
 
-void tree_empty(struct tree *t, const char *path)
+void fstree_empty(struct fstree *t, const char *path)
 {
-	struct tree_node *n = tree_find(t, path);
+	struct fstree_node *n = fstree_find(t, path);
 
 	if (n)
 		t->n_entries -= node_clear(n);
 }
 
-void tree_remove(struct tree *t, const char *path)
+void fstree_remove(struct fstree *t, const char *path)
 {
-	struct tree_node *dir;
+	struct fstree_node *dir;
 	size_t at;
-	struct tree_node *n = find_in(t, path, &dir, &at);
+	struct fstree_node *n = find_in(t, path, &dir, &at);
 
 	if (!n || !dir)
 		return;
@@ -313,14 +315,14 @@ void tree_remove(struct tree *t, const char *path)
 	free(n->name);
 	free(n);
 	dir->n--;
-	memmove(&dir->child[at], &dir->child[at + 1], (dir->n - at) * sizeof(struct tree_node *));
+	memmove(&dir->child[at], &dir->child[at + 1], (dir->n - at) * sizeof(struct fstree_node *));
 }
 
-void tree_copy(const struct tree_inode *ino, uint64_t offset, uint8_t *dst, size_t n)
+void fstree_copy(const struct fstree_inode *ino, uint64_t offset, uint8_t *dst, size_t n)
 {
 	memset(dst, 0, n);
 	for (size_t k = 0; k < ino->n_runs; k++) {
-		const struct tree_run *r = &ino->runs[k];
+		const struct fstree_run *r = &ino->runs[k];
 		uint64_t from = r->offset > offset ? r->offset : offset;
 		uint64_t to =
 			r->offset + r->length < offset + n ? r->offset + r->length : offset + n;
@@ -331,9 +333,9 @@ void tree_copy(const struct tree_inode *ino, uint64_t offset, uint8_t *dst, size
 	}
 }
 
-int tree_read(struct tree *t, const char *path, struct buf *out, struct err *err)
+int fstree_read(struct fstree *t, const char *path, struct buf *out, struct err *err)
 {
-	struct tree_node *n = tree_find(t, path);
+	struct fstree_node *n = fstree_find(t, path);
 	int r;
 
 	if (!n || !S_ISREG(n->inode->mode))
@@ -344,7 +346,7 @@ int tree_read(struct tree *t, const char *path, struct buf *out, struct err *err
 	r = buf_reserve(out, (size_t) n->inode->size + 1);
 	if (r < 0)
 		return err_set(err, r, "%s: out of memory", path);
-	tree_copy(n->inode, 0, (uint8_t *) out->data + out->len, (size_t) n->inode->size);
+	fstree_copy(n->inode, 0, (uint8_t *) out->data + out->len, (size_t) n->inode->size);
 	out->len += (size_t) n->inode->size;
 	out->data[out->len] = '\0';
 	return 0;
