@@ -46,15 +46,7 @@ int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, st
 
 int run_need_executor(struct run *run, struct err *err)
 {
-	struct executor_env env = {
-		.store = run->env->store,
-		.region = run->env->region,
-		.session = run->session,
-		.journal = run->env->journal,
-		.run_dir = run->env->run_dir,
-		.cancel = run->env->cancel,
-		.events = run->env->events,
-	};
+	struct executor_env *env = &run->executor_env;
 	uint64_t grow = run->t.disk_bytes > run->disk.size_bytes ? run->t.disk_bytes : 0;
 	int r;
 
@@ -67,13 +59,22 @@ int run_need_executor(struct run *run, struct err *err)
 			"the source descends from a foreign image, and the container executor "
 			"is no boundary against a hostile file system");
 	}
+	*env = (struct executor_env){
+		.store = run->env->store,
+		.region = run->env->region,
+		.session = run->session,
+		.journal = run->env->journal,
+		.run_dir = run->env->run_dir,
+		.cancel = run->env->cancel,
+		.events = run->env->events,
+	};
 	r = run_need_scratch(run, err);
 	if (r == 0)
-		r = run->env->nbd(run->env->arg, &env.nbd, err);
+		r = run->env->nbd(run->env->arg, &env->nbd, err);
 	if (r < 0)
 		return r;
-	env.scratch = run->scratch;
-	r = run->executor_ops->start(&env, &run->disk, grow, &run->executor, err);
+	env->scratch = run->scratch;
+	r = run->executor_ops->start(env, &run->disk, grow, &run->executor, err);
 	return r < 0 ? err_ctx(err, r, "executor %s", run->executor_ops->name) : 0;
 }
 

@@ -139,13 +139,14 @@ int record_step_end(struct run *run, const char *state, json_t *facts, struct er
 	auto_json json_t *more = facts;
 	json_t *step = take_ptr(run->step), *event;
 	double seconds = seconds_since(run->step_ns);
-	auto_free char *type = strf("step.%s", state);
+	bool cached = str_eq(state, "cached");
+	const char *type = cached || str_eq(state, "done") ? "step.done" : "step.failed";
 
 	if (!step)
 		return 0;
 	if (json_object_set_new(step, "state", json_string(state)) < 0 ||
 	    json_object_set_new(step, "seconds", json_real(seconds)) < 0 ||
-	    (more && json_object_update(step, more) < 0) || !type)
+	    (more && json_object_update(step, more) < 0))
 		return -ENOMEM;
 	fprintf(run->log, "[%8.1f] %s: %s after %.1f s\n", seconds_since(run->start_ns),
 		json_string_value(json_object_get(step, "name")), state, seconds);
@@ -153,6 +154,7 @@ int record_step_end(struct run *run, const char *state, json_t *facts, struct er
 	event = json_copy(step);
 	if (event) {
 		(void) json_object_set_new(event, "type", json_string(type));
+		(void) json_object_set_new(event, "cached", json_boolean(cached));
 		(void) json_object_set(event, "step", json_object_get(step, "index"));
 		(void) json_object_set_new(event, "total", json_integer((json_int_t) run->n_total));
 		(void) json_object_del(event, "index");

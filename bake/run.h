@@ -32,6 +32,7 @@ struct run {
 	struct executor_net net;
 	struct store_session *session;
 	const struct executor_ops *executor_ops;
+	struct executor_env executor_env; /* outlives the executor */
 	struct executor *executor; /* NULL until a step has to run */
 	struct bake_source source; /* facts NULL until resolved */
 	struct disk_ref disk;      /* as it is after the steps so far */
