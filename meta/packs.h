@@ -53,8 +53,8 @@ struct session_key {
 };
 
 /** packs_session_begin() - @owner: text that packs_session_expire()'s callback understands. */
-int packs_session_begin(struct meta *m, const char *purpose, const char *owner,
-			int64_t lease_s, struct session_key *ret, struct err *err);
+int packs_session_begin(struct meta *m, const char *purpose, const char *owner, int64_t lease_s,
+			struct session_key *ret, struct err *err);
 /** packs_session_renew() - -ESTALE when the session was expired by somebody. */
 int packs_session_renew(struct meta *m, const struct session_key *k, int64_t lease_s,
 			struct err *err);

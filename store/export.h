@@ -16,8 +16,8 @@ struct nbd_export; /* one minted name */
 /** nbd_host_acquire() - start nbdkit with kiln's plugin, or join the one that runs.
  *  @run_dir: short directory for sockets; @plugin: path of the .so or NULL = beside the binary,
  *  else the installed one. The process is journalled. */
-int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin, struct nbd_host **ret,
-		     struct err *err);
+int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
+		     struct nbd_host **ret, struct err *err);
 void nbd_host_release(struct nbd_host *h); /* NULL is fine */
 /** nbd_host_socket() - path of the Unix socket. */
 const char *nbd_host_socket(const struct nbd_host *h);

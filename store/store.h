@@ -49,15 +49,15 @@ struct store_region_config {
 };
 
 struct store_config {
-	const char *dir;     /* where the lookup (LMDB) and scratch files live */
-	struct meta *meta;   /* pack rows, pins, roots; borrowed */
+	const char *dir;         /* where the lookup (LMDB) and scratch files live */
+	struct meta *meta;       /* pack rows, pins, roots; borrowed */
 	struct journal *journal; /* scratch files; borrowed; may be NULL for read-only use */
 	const struct store_region_config *regions;
 	size_t n_regions;
-	int zstd_level;        /* 0 = 1 */
-	uint64_t cache_bytes;  /* shared cache of decoded chunks; 0 = 32 MiB */
-	unsigned threads;      /* 0 = one per core */
-	bool read_only;        /* never writes, also no rows (the nbdkit plugin) */
+	int zstd_level;       /* 0 = 1 */
+	uint64_t cache_bytes; /* shared cache of decoded chunks; 0 = 32 MiB */
+	unsigned threads;     /* 0 = one per core */
+	bool read_only;       /* never writes, also no rows (the nbdkit plugin) */
 };
 
 /** store_open() - makes what is absent unless read_only. Return 0 or -errno. */
@@ -70,13 +70,13 @@ int store_open_dir(const char *dir, bool read_only, struct store **ret, struct e
 int store_region_index(const struct store *s, const char *name, struct err *err);
 
 struct store_stats {
-	uint64_t bytes_read;      /* from the source */
-	uint64_t zero_bytes;      /* holes and zero chunks */
-	uint64_t chunks;          /* non-zero chunks seen */
+	uint64_t bytes_read; /* from the source */
+	uint64_t zero_bytes; /* holes and zero chunks */
+	uint64_t chunks;     /* non-zero chunks seen */
 	uint64_t new_chunks;
-	uint64_t new_bytes;       /* plain bytes of new chunks */
-	uint64_t stored_bytes;    /* bytes of new packs, all metadata included */
-	uint64_t transfers;       /* packs written or copied */
+	uint64_t new_bytes;    /* plain bytes of new chunks */
+	uint64_t stored_bytes; /* bytes of new packs, all metadata included */
+	uint64_t transfers;    /* packs written or copied */
 };
 
 int store_session_begin(struct store *s, const char *purpose, struct store_session **ret,
@@ -94,9 +94,10 @@ int store_ingest(struct store_session *ss, unsigned region, int fd, uint64_t siz
 		 struct cancel *cancel, const struct progress *p, struct disk_ref *ret,
 		 struct store_stats *ret_stats, struct err *err);
 
-/* One changed range of a disk. A chunk that is only partly covered takes the rest from the parent. */
+/* One changed range of a disk. A chunk that is only partly covered takes the rest from the parent.
+ */
 struct store_extent {
-	uint64_t offset;      /* in the disk, bytes */
+	uint64_t offset; /* in the disk, bytes */
 	uint64_t length;
 	uint64_t file_offset; /* where @fd has the bytes; unused for zeros */
 	bool zero;
@@ -138,7 +139,8 @@ typedef int store_diff_fn(void *arg, uint64_t offset, uint64_t length);
 int store_diff(struct store *s, unsigned region, const struct disk_ref *a, const struct disk_ref *b,
 	       store_diff_fn *fn, void *arg, struct err *err);
 
-/* Random reads: verified, cached, with read-ahead; fails over to other regions that hold the disk. */
+/* Random reads: verified, cached, with read-ahead; fails over to other regions that hold the disk.
+ */
 int store_reader_open(struct store *s, unsigned region, const struct disk_ref *disk,
 		      struct store_reader **ret, struct err *err);
 int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offset,
@@ -158,6 +160,13 @@ int store_replicate(struct store_session *ss, unsigned from, unsigned to,
 		    const struct disk_ref *disk, uint64_t max_bytes_per_s, struct cancel *cancel,
 		    const struct progress *p, struct store_stats *ret, struct err *err);
 
+/** store_replicate_from() - the same from another store; @src's disk is held meanwhile unless
+ *  @src is read-only. */
+int store_replicate_from(struct store *src, unsigned from, struct store_session *ss, unsigned to,
+			 const struct disk_ref *disk, uint64_t max_bytes_per_s,
+			 struct cancel *cancel, const struct progress *p, struct store_stats *ret,
+			 struct err *err);
+
 /* Roots: the one source of liveness. @kind: "version", "managedImage", "platform", "step", "run",
  * "export", "session", "name"; (kind, id, region) is the key; adding again replaces the disk. */
 int store_root_add(struct store_session *ss, unsigned region, const char *kind, const char *id,
@@ -168,13 +177,13 @@ int store_root_remove(struct store *s, int region /* -1 = all */, const char *ki
 		      struct err *err);
 typedef int store_root_fn(void *arg, unsigned region, const char *kind, const char *id,
 			  const struct disk_ref *disk);
-int store_root_list(struct store *s, const char *kind /* NULL = all */, store_root_fn *fn, void *arg,
-		    struct err *err);
+int store_root_list(struct store *s, const char *kind /* NULL = all */, store_root_fn *fn,
+		    void *arg, struct err *err);
 
 /* Manifests and catalog records: canonical JSON objects in a region, by digest or by key. */
 /** store_manifest_put() - durable; returns the SHA-256 of the canonical bytes. */
-int store_manifest_put(struct store *s, unsigned region, const json_t *manifest,
-		       struct digest *ret, struct err *err);
+int store_manifest_put(struct store *s, unsigned region, const json_t *manifest, struct digest *ret,
+		       struct err *err);
 int store_manifest_get(struct store *s, unsigned region, const struct digest *d, json_t **ret,
 		       struct err *err);
 /** store_catalog_put() - one record per resource id, highest revision wins; durable in @region. */

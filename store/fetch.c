@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verified reads from one region. The lookup is a hint: what it misses is sought in packs that
+ * it does not know yet, what it points to and is bad is sought in all trailers.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/internal.h"
+
+int fetch_frame(struct store *s, unsigned region, const struct frame_loc *loc, void *dst,
+		struct err *err)
+{
+	char key[REGION_KEY_MAX];
+
+	pack_key_of(&loc->pack, key);
+	return region_get(s->regions[region].region, key, loc->offset, dst, loc->length, err);
+}
+
+int fetch_decode(struct codec *c, const struct digest *name, const struct frame_loc *loc,
+		 const void *src, void *dst, size_t n)
+{
+	struct digest got;
+	int r;
+
+	if (loc->encoding == FRAME_DELTA)
+		return -EINVAL;
+	r = codec_decode(c, (enum frame_encoding) loc->encoding, src, loc->length, dst, n);
+	if (r < 0)
+		return r;
+	if (loc->kind == FRAME_NODE)
+		node_name(dst, loc->level, &got);
+	else
+		sha256(dst, n, &got);
+	return digest_eq(&got, name) ? 0 : -EBADMSG;
+}
+
+struct refresh {
+	struct store *s;
+	unsigned region;
+	unsigned found;
+	struct err *err;
+};
+
+static int learn_pack(struct store *s, unsigned region, const struct pack_id *id, struct err *err)
+{
+	struct store_region *g = &s->regions[region];
+	auto_pack_index struct pack_index x = {0};
+	int r = pack_index_load(g->region, id, &x, err);
+
+	if (r < 0)
+		return r;
+	return lookup_add_pack(g->lookup, id, x.entries, x.n, err);
+}
+
+static int refresh_key(void *arg, const char *key, uint64_t bytes)
+{
+	struct refresh *f = arg;
+	struct pack_id id;
+	auto_err struct err e = ERR_INIT;
+	int r;
+
+	if (pack_id_of_key(key, &id) < 0 || lookup_has_pack(f->s->regions[f->region].lookup, &id))
+		return 0;
+	r = learn_pack(f->s, f->region, &id, &e);
+	if (r >= 0) {
+		f->found++;
+		return 0;
+	}
+	/* A damaged pack is check's business; here it only means that it helps nobody. */
+	if (r == -EBADMSG || r == -EPROTO || r == -ENOENT) {
+		log_debug("store.pack.unreadable", "key=%s error=%s", key, err_str(&e));
+		return 0;
+	}
+	err_move(f->err, &e);
+	return r;
+}
+
+int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct err *err)
+{
+	auto_err struct err own = ERR_INIT;
+	struct refresh f = {s, region, 0, err ? err : &own};
+	struct store_region *g = &s->regions[region];
+	int r;
+
+	pthread_mutex_lock(&g->refresh_lock);
+	r = region_list(g->region, "packs/", refresh_key, &f, err);
+	pthread_mutex_unlock(&g->refresh_lock);
+	if (ret_new)
+		*ret_new = f.found;
+	return r;
+}
+
+int fetch_locate(struct store *s, unsigned region, const struct digest *name, struct frame_loc *ret,
+		 struct err *err)
+{
+	char hex[DIGEST_HEX];
+	int r;
+
+	if (lookup_find(s->regions[region].lookup, name, ret))
+		return 0;
+	r = region_refresh(s, region, NULL, err);
+	if (r < 0)
+		return r;
+	if (lookup_find(s->regions[region].lookup, name, ret))
+		return 0;
+	return err_set(err, -ENOENT, "region %s lacks %s", region_name_of(s, region),
+		       digest_hex(name, hex));
+}
+
+/* Any copy of @name but @bad, by reading trailers. */
+struct hunt {
+	struct store *s;
+	unsigned region;
+	const struct digest *name;
+	const struct frame_loc *bad;
+	struct frame_loc *ret;
+};
+
+static int hunt_key(void *arg, const char *key, uint64_t bytes)
+{
+	struct hunt *h = arg;
+	auto_pack_index struct pack_index x = {0};
+	struct pack_id id;
+
+	if (pack_id_of_key(key, &id) < 0 ||
+	    pack_index_load(h->s->regions[h->region].region, &id, &x, NULL) < 0)
+		return 0;
+	for (uint32_t i = 0; i < x.n; i++) {
+		const struct pack_entry *e = &x.entries[i];
+
+		if (!digest_eq(&e->name, h->name) ||
+		    (memcmp(&id, &h->bad->pack, sizeof(id)) == 0 && e->offset == h->bad->offset))
+			continue;
+		*h->ret = (struct frame_loc){
+			.pack = id,
+			.offset = (uint32_t) e->offset,
+			.length = e->length,
+			.index = i,
+			.kind = e->kind,
+			.encoding = e->encoding,
+			.level = e->level,
+		};
+		return -EALREADY; /* found: ends the listing */
+	}
+	return 0;
+}
+
+static int fetch_other_copy(struct store *s, unsigned region, const struct digest *name,
+			    const struct frame_loc *bad, struct frame_loc *ret)
+{
+	struct hunt h = {s, region, name, bad, ret};
+	int r = region_list(s->regions[region].region, "packs/", hunt_key, &h, NULL);
+
+	return r == -EALREADY ? 0 : -ENOENT;
+}
+
+static bool damage(int r)
+{
+	return r == -EBADMSG || r == -ENODATA || r == -ENOENT || r == -EIO;
+}
+
+static int bad_frame(struct store *s, unsigned region, const struct digest *name,
+		     const struct frame_loc *loc, struct err *err)
+{
+	char hex[DIGEST_HEX], pack[PACK_ID_HEX];
+
+	hex_encode(loc->pack.b, sizeof(loc->pack.b), pack);
+	digest_hex(name, hex);
+	(void) err_set(err, -EBADMSG, "region %s: pack %s is damaged at byte %u (%s %s)",
+		       region_name_of(s, region), pack, loc->offset,
+		       loc->kind == FRAME_NODE ? "node" : "chunk", hex);
+	err_hint(err, "Run `kiln store check --read-data --heal`; another region or image with the "
+		      "same content can repair it.");
+	return -EBADMSG;
+}
+
+/* One attempt at a located frame of @n plain bytes. */
+static int read_at(struct store *s, unsigned region, struct codec *c, const struct digest *name,
+		   const struct frame_loc *loc, void *dst, size_t n, struct err *err)
+{
+	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
+	int r;
+
+	r = fetch_frame(s, region, loc, raw, err);
+	if (r < 0)
+		return r;
+	r = fetch_decode(c, name, loc, raw, dst, n);
+	return r < 0 ? bad_frame(s, region, name, loc, err) : 0;
+}
+
+int fetch_chunk(struct store *s, unsigned region, struct codec *c, const struct digest *name,
+		void *dst, struct err *err)
+{
+	struct frame_loc loc, other;
+	auto_err struct err first = ERR_INIT;
+	int r = fetch_locate(s, region, name, &loc, err);
+
+	if (r < 0)
+		return r;
+	if (loc.kind != FRAME_CHUNK)
+		return bad_frame(s, region, name, &loc, err);
+	r = read_at(s, region, c, name, &loc, dst, CHUNK_BYTES, &first);
+	if (r >= 0 || !damage(r)) {
+		if (r < 0 && err)
+			err_move(err, &first);
+		return r;
+	}
+	if (fetch_other_copy(s, region, name, &loc, &other) == 0 && other.kind == FRAME_CHUNK &&
+	    read_at(s, region, c, name, &other, dst, CHUNK_BYTES, NULL) >= 0)
+		return 0;
+	if (err)
+		err_move(err, &first);
+	return r;
+}
+
+struct node_fill {
+	struct store *s;
+	unsigned region;
+	unsigned level;
+	unsigned depth_left;
+};
+
+static int node_fill(void *arg, const struct digest *name, void *dst, size_t n, unsigned *ret_tag,
+		     struct err *err);
+
+static int get_node(struct store *s, unsigned region, const struct digest *name, unsigned level,
+		    unsigned depth_left, struct cache_entry **ret, struct err *err)
+{
+	struct node_fill f = {s, region, level, depth_left};
+
+	return cache_get(s->cache, name, NODE_BYTES, node_fill, &f, ret, err);
+}
+
+/* A delta: its base first, then the changes. */
+static int fill_delta(const struct node_fill *f, const struct frame_loc *loc,
+		      const struct digest *name, const void *raw, void *dst, unsigned *ret_depth,
+		      struct err *err)
+{
+	struct cache_entry *base = NULL;
+	struct digest base_name, got;
+	int r;
+
+	if (delta_head(raw, loc->length, &base_name, ret_depth) < 0 || f->depth_left == 0 ||
+	    digest_eq(&base_name, name))
+		return bad_frame(f->s, f->region, name, loc, err);
+	r = get_node(f->s, f->region, &base_name, f->level, f->depth_left - 1, &base, err);
+	if (r < 0)
+		return err_ctx(err, r, "base of a changed node");
+	memcpy(dst, cache_data(base), NODE_BYTES);
+	cache_give(f->s->cache, base);
+	if (delta_apply(raw, loc->length, dst) < 0)
+		return bad_frame(f->s, f->region, name, loc, err);
+	node_name(dst, f->level, &got);
+	return digest_eq(&got, name) ? 0 : bad_frame(f->s, f->region, name, loc, err);
+}
+
+static int fill_from(const struct node_fill *f, struct codec *c, const struct frame_loc *loc,
+		     const struct digest *name, void *dst, unsigned *ret_depth, struct err *err)
+{
+	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
+	int r;
+
+	if (loc->kind != FRAME_NODE || loc->level != f->level)
+		return bad_frame(f->s, f->region, name, loc, err);
+	*ret_depth = 0;
+	r = fetch_frame(f->s, f->region, loc, raw, err);
+	if (r < 0)
+		return r;
+	if (loc->encoding == FRAME_DELTA)
+		return fill_delta(f, loc, name, raw, dst, ret_depth, err);
+	r = fetch_decode(c, name, loc, raw, dst, NODE_BYTES);
+	return r < 0 ? bad_frame(f->s, f->region, name, loc, err) : 0;
+}
+
+static int node_fill(void *arg, const struct digest *name, void *dst, size_t n, unsigned *ret_tag,
+		     struct err *err)
+{
+	const struct node_fill *f = arg;
+	auto_err struct err first = ERR_INIT;
+	struct frame_loc loc, other;
+	struct codec *c;
+	int r = fetch_locate(f->s, f->region, name, &loc, err);
+
+	if (r < 0)
+		return r;
+	c = store_codec_take(f->s);
+	if (!c)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = fill_from(f, c, &loc, name, dst, ret_tag, &first);
+	if (r < 0 && damage(r) && fetch_other_copy(f->s, f->region, name, &loc, &other) == 0 &&
+	    fill_from(f, c, &other, name, dst, ret_tag, NULL) >= 0)
+		r = 0;
+	store_codec_give(f->s, c);
+	if (r < 0 && err)
+		err_move(err, &first);
+	return r;
+}
+
+int fetch_node(struct store *s, unsigned region, const struct digest *name, unsigned level,
+	       struct cache_entry **ret, struct err *err)
+{
+	return get_node(s, region, name, level, DELTA_DEPTH_MAX, ret, err);
+}
+
+int fetch_node_copy(struct store *s, unsigned region, const struct digest *name, unsigned level,
+		    struct node *ret, unsigned *ret_depth, struct err *err)
+{
+	struct cache_entry *e = NULL;
+	int r;
+
+	*ret_depth = 0;
+	if (digest_is_zero(name)) {
+		memset(ret, 0, sizeof(*ret));
+		return 0;
+	}
+	r = fetch_node(s, region, name, level, &e, err);
+	if (r < 0)
+		return r;
+	memcpy(ret, cache_data(e), NODE_BYTES);
+	*ret_depth = cache_tag(e);
+	cache_give(s->cache, e);
+	return 0;
+}

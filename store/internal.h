@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of store/ share and nobody else sees. Lock order: docs/locking.md. */
+#ifndef KILN_STORE_INTERNAL_H
+#define KILN_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "meta/packs.h"
+#include "store/cache.h"
+#include "store/lookup.h"
+#include "store/node.h"
+#include "store/pack_format.h"
+#include "store/region.h"
+#include "store/store.h"
+
+#define SESSION_LEASE_S  3600
+#define CACHE_BYTES_DFLT (32u << 20)
+#define THREADS_MAX      64
+#define REGIONS_MAX      64
+#define RUN_CHUNKS       16u /* chunks that a worker takes at a time; divides TREE_FANOUT */
+#define CODEC_POOL       64
+
+struct store_region {
+	struct region *region;
+	struct lookup *lookup;
+	char *url;                    /* owned */
+	pthread_mutex_t refresh_lock; /* one reader of new trailers at a time */
+};
+
+struct store {
+	struct store_region *regions;
+	size_t n_regions;
+	char *dir; /* owned */
+	struct meta *meta;
+	struct meta *own_meta; /* store_open_dir() */
+	struct journal *journal;
+	struct journal *own_journal;
+	int zstd_level;
+	unsigned threads;
+	bool read_only;
+	struct cache *cache;
+
+	pthread_mutex_t codec_lock; /* guards the pool */
+	struct codec *codecs[CODEC_POOL];
+	unsigned n_codecs;
+};
+
+/* A codec of the store's pool; NULL on ENOMEM. */
+struct codec *store_codec_take(struct store *s);
+void store_codec_give(struct store *s, struct codec *c);
+
+static inline const char *region_name_of(const struct store *s, unsigned region)
+{
+	return s->regions[region].region->name;
+}
+/** store_region_check() - is @region an index of @s? */
+int store_region_check(const struct store *s, unsigned region, struct err *err);
+
+/* pack keys: "packs/ab/ID.pack" */
+void pack_key_of(const struct pack_id *id, char dst[REGION_KEY_MAX]);
+/** pack_id_of_key() - -EINVAL when @key is no pack's. */
+int pack_id_of_key(const char *key, struct pack_id *ret);
+
+/* A pack's trailer, checked. */
+struct pack_index {
+	struct pack_header header;
+	uint64_t bytes; /* of the pack */
+	uint32_t n;
+	struct pack_entry *entries; /* owned */
+};
+void pack_index_done(struct pack_index *x);
+#define auto_pack_index __attribute__((cleanup(pack_index_done)))
+/** pack_index_load() - -ENOENT, -EBADMSG, ... */
+int pack_index_load(struct region *g, const struct pack_id *id, struct pack_index *ret,
+		    struct err *err);
+
+/* fetch.c: verified reads of one region */
+
+/** fetch_frame() - the stored bytes of a frame, unverified, into @dst[FRAME_MAX + tag]. */
+int fetch_frame(struct store *s, unsigned region, const struct frame_loc *loc, void *dst,
+		struct err *err);
+/** fetch_chunk() - CHUNK_BYTES verified bytes. -ENOENT: the region lacks it, -EBADMSG: its
+ *  copies are damaged. The caller must not hold a lookup_txn (the lookup may have to grow). */
+int fetch_chunk(struct store *s, unsigned region, struct codec *c, const struct digest *name,
+		void *dst, struct err *err);
+/** fetch_node() - a verified node, held in the cache; never called with a zero name. */
+int fetch_node(struct store *s, unsigned region, const struct digest *name, unsigned level,
+	       struct cache_entry **ret, struct err *err);
+/** fetch_node_copy() - the same, copied; the zero name gives a node of zeros, depth 0. */
+int fetch_node_copy(struct store *s, unsigned region, const struct digest *name, unsigned level,
+		    struct node *ret, unsigned *ret_depth, struct err *err);
+/** fetch_locate() - where a frame is; reads new trailers when it is not known. -ENOENT. */
+int fetch_locate(struct store *s, unsigned region, const struct digest *name, struct frame_loc *ret,
+		 struct err *err);
+/** fetch_decode() - stored bytes of a frame to @n plain ones, name verified. Delta nodes are not
+ *  decoded here (-EINVAL). */
+int fetch_decode(struct codec *c, const struct digest *name, const struct frame_loc *loc,
+		 const void *src, void *dst, size_t n);
+/** region_refresh() - learn the packs that the lookup does not know yet. *@ret_new counts. */
+int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct err *err);
+
+/* writer.c: new packs of one session in one region; safe from many threads */
+struct writer;
+
+struct new_frame {
+	struct digest name;
+	enum frame_kind kind;
+	enum frame_encoding encoding;
+	unsigned level;
+	const void *bytes;
+	uint32_t n;
+};
+
+int writer_new(struct store_session *ss, unsigned region, struct writer **ret, struct err *err);
+/** writer_free() - abandons what was not flushed. NULL is fine. */
+void writer_free(struct writer *w);
+/** writer_has() - is the frame in a pack of this writer that lookup does not know yet? */
+bool writer_has(struct writer *w, const struct digest *name);
+/** writer_add() - *@ret_added is false when another thread was first. */
+int writer_add(struct writer *w, const struct new_frame *f, bool *ret_added, struct err *err);
+/** writer_flush() - all that was added is durable and in lookup. */
+int writer_flush(struct writer *w, struct err *err);
+/** writer_totals() - packs and bytes made so far. */
+void writer_totals(struct writer *w, uint64_t *ret_packs, uint64_t *ret_bytes);
+
+/* session.c */
+struct product {
+	unsigned region;
+	struct digest digest;
+};
+struct store_session {
+	struct store *store;
+	struct session_key key;
+	struct writer **writers; /* per region; made on demand */
+
+	pthread_mutex_t lock;     /* guards what follows and the making of writers */
+	struct pin_set *pins;     /* packs known to be pinned, per region */
+	struct product *products; /* disks that this session made */
+	size_t n_products;
+	int64_t renewed_ns;
+};
+int session_writer(struct store_session *ss, unsigned region, struct writer **ret, struct err *err);
+/** session_pin() - pin packs found by lookup; clears @io_ok[i] where the pack is going away. */
+int session_pin(struct store_session *ss, unsigned region, const struct pack_id *packs, size_t n,
+		bool *io_ok, struct err *err);
+/** session_pinned() - note a pack that this session wrote and packs_add() pinned. */
+int session_pinned(struct store_session *ss, unsigned region, const struct pack_id *id);
+/** session_renew() - extend the lease when a third of it is over. */
+int session_renew(struct store_session *ss, struct err *err);
+/** session_hold() - a session root on a disk that this session will build on. */
+int session_hold(struct store_session *ss, unsigned region, const struct disk_ref *disk,
+		 struct err *err);
+/** session_product() - note a disk that this session made; its packs are pinned. */
+int session_product(struct store_session *ss, unsigned region, const struct disk_ref *disk,
+		    struct err *err);
+/** session_owner_alive() - a session_alive_fn; @arg is this boot's id. */
+bool session_owner_alive(void *arg, const char *owner, bool lease_over);
+int session_boot_id(char dst[UUID_STR], struct err *err);
+
+/* pool.c */
+/** parallel_run() - @fn on @n threads (the caller's is one of them) until all return.
+ *  Return: the first negative result; its message is in @err. */
+typedef int parallel_fn(void *arg, unsigned thread, struct err *err);
+int parallel_run(unsigned n, parallel_fn *fn, void *arg, struct err *err);
+
+/* tree.c */
+/* Chunks in which two trees differ, ascending. A zero root stands for a disk of zeros. */
+struct tree_diff;
+int tree_diff_new(struct store *s, unsigned region, const struct disk_ref *a,
+		  const struct disk_ref *b, struct tree_diff **ret, struct err *err);
+/** tree_diff_across() - the same, with the two trees in different places. */
+struct place {
+	struct store *store;
+	unsigned region;
+};
+int tree_diff_across(struct place pa, const struct disk_ref *a, struct place pb,
+		     const struct disk_ref *b, struct tree_diff **ret, struct err *err);
+void tree_diff_free(struct tree_diff *t);
+/** tree_diff_next() - 1 and the chunk, 0 at the end, or an error. */
+int tree_diff_next(struct tree_diff *t, uint64_t *ret_chunk, struct digest *ret_a,
+		   struct digest *ret_b, struct err *err);
+
+/* A changed leaf: the new name of the level-0 node @index. */
+struct leaf_change {
+	uint64_t index;
+	struct digest name;
+};
+/** tree_put_node() - name a node, and write it unless the region has it. @old (may be NULL) is
+ *  what it replaces, @depth of that; used for the delta form. */
+int tree_put_node(struct store_session *ss, unsigned region, const struct node *n, unsigned level,
+		  const struct node *old, const struct digest *old_name, unsigned old_depth,
+		  struct digest *ret, bool *ret_new, struct err *err);
+/** tree_rewrite() - the root of the tree in which @changes (ascending) replace leaves of @old.
+ *  @old may be lower than @level. */
+int tree_rewrite(struct store_session *ss, unsigned region, const struct digest *old,
+		 unsigned old_level, unsigned level, const struct leaf_change *changes, size_t n,
+		 struct digest *ret, struct err *err);
+/** tree_chunk() - name of one chunk; when zero, *@ret_zero_span chunks from there are zero. */
+int tree_chunk(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t chunk,
+	       struct digest *ret, uint64_t *ret_zero_span, struct err *err);
+
+/** tree_leaf() - name of a level-0 node; zero past the end. */
+int tree_leaf(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t leaf,
+	      struct digest *ret, struct err *err);
+
+/* objects.c */
+/** manifest_parse() - are these the canonical bytes that @d names? */
+int manifest_parse(const char *text, size_t n, const struct digest *d, json_t **ret,
+		   struct err *err);
+
+/* build.c: the pipeline behind ingest and commit */
+struct build;
+struct build_run {
+	uint64_t first; /* chunk index; the run lies in one leaf */
+	unsigned n;     /* up to RUN_CHUNKS */
+	uint32_t dirty; /* bit i: chunk first+i is in @data; others keep their name */
+	uint32_t zero;  /* bit i: chunk first+i is known to be zeros; not in @data */
+	uint8_t *data;  /* n * CHUNK_BYTES; of the worker */
+	struct digest names[RUN_CHUNKS]; /* of the dirty chunks, when copying */
+};
+struct build_source {
+	/* Next run, ascending; called under the pipeline's lock, so that pipes may be read here.
+	 * 1 = a run, 0 = the end, or an error. */
+	int (*claim)(void *arg, struct build_run *run, struct err *err);
+	/* Fill @run->data for the dirty chunks; many threads. */
+	int (*load)(void *arg, struct build_run *run, struct err *err);
+	void *arg;
+};
+struct build_spec {
+	struct store_session *ss;
+	unsigned region;
+	const struct disk_ref *parent; /* NULL = zeros */
+	const struct build_source *source;
+	/* Not NULL: copy frames from there; the source gives names, and has no load(). */
+	const struct place *copy_from;
+	uint64_t max_bytes_per_s;   /* of copied frames; 0 = no limit */
+	const uint64_t *size_bytes; /* read at the end: a pipe's size is known only then */
+	const char *stage;          /* of progress */
+	uint64_t total_bytes;       /* for progress; 0 = unknown */
+	bool by_position;           /* progress is the place in the disk, not bytes read */
+	struct cancel *cancel;
+	const struct progress *progress;
+};
+int build_disk(const struct build_spec *spec, struct disk_ref *ret, struct store_stats *ret_stats,
+	       struct err *err);
+
+#endif

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys: 32 bytes = a frame's name; 'p' + 16 bytes = a known pack; "seq" = watermark. LMDB allows
+ * one environment per path and process, so they are kept in a reference-counted table.
+ */
+#include "store/lookup.h"
+
+#include <lmdb.h>
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#define MAP_BYTES   (UINT64_C(64) << 30) /* address space only; doubled when full */
+#define READERS     1024
+#define VALUE_BYTES 32
+#define PACK_KEY    (1 + PACK_ID_BYTES)
+
+struct lookup {
+	char *dir; /* owned */
+	unsigned refs;
+	bool read_only;
+	struct lookup *next;
+
+	/* Readers and writers of the map hold it shared; growing the map needs it alone. */
+	pthread_rwlock_t map_lock;
+	MDB_env *env; /* NULL: not there (read-only), memory only */
+	MDB_dbi dbi;
+
+	pthread_rwlock_t mem_lock; /* guards the in-memory supplement */
+	struct mem_slot *mem;      /* open addressing by name; NULL while empty */
+	size_t mem_cap, mem_n;
+	struct pack_id *mem_packs;
+	size_t mem_packs_n;
+};
+
+struct mem_slot {
+	struct digest name; /* zero = free */
+	struct frame_loc loc;
+};
+
+struct lookup_txn {
+	struct lookup *l;
+	MDB_txn *txn; /* NULL without an environment */
+};
+
+/* The one table of open environments: LMDB's own rule needs it to be the process's. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lookup *open_list;
+
+static int mdb_errno(int r)
+{
+	if (r > 0)
+		return -r;
+	switch (r) {
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+		return -EBADMSG;
+	case MDB_READERS_FULL:
+		return -EAGAIN;
+	default:
+		return -EIO;
+	}
+}
+
+static int mdb_fail(struct lookup *l, int r, const char *what, struct err *err)
+{
+	return err_set(err, mdb_errno(r),
+		       "lookup %s: %s: %s (`kiln store rebuild-index` makes it "
+		       "anew)",
+		       l->dir, what, mdb_strerror(r));
+}
+
+/* Opens the environment; *@l->env stays NULL when it is absent and may not be made. */
+static int env_open(struct lookup *l, struct err *err)
+{
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (l->read_only ? MDB_RDONLY : 0);
+	auto_free char *file = path_join(l->dir, "data.mdb");
+	MDB_txn *txn = NULL;
+	int r;
+
+	if (!file)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (l->read_only && !file_exists(file))
+		return 0;
+	r = mdb_env_create(&l->env);
+	if (r == 0)
+		r = mdb_env_set_mapsize(l->env, MAP_BYTES);
+	if (r == 0)
+		r = mdb_env_set_maxreaders(l->env, READERS);
+	if (r == 0)
+		r = mdb_env_open(l->env, l->dir, flags, 0640);
+	if (r == 0)
+		r = mdb_txn_begin(l->env, NULL, l->read_only ? MDB_RDONLY : 0, &txn);
+	if (r == 0)
+		r = mdb_dbi_open(txn, NULL, 0, &l->dbi);
+	if (r == 0)
+		r = mdb_txn_commit(txn);
+	else if (txn)
+		mdb_txn_abort(txn);
+	if (r == 0) {
+		int dead;
+
+		(void) mdb_reader_check(l->env, &dead);
+		return 0;
+	}
+	if (l->env)
+		mdb_env_close(l->env);
+	l->env = NULL;
+	/* Without its lock file a reader works from trailers: slower, never wrong. */
+	if (l->read_only)
+		return 0;
+	return mdb_fail(l, r, "cannot open", err);
+}
+
+static void lookup_destroy(struct lookup *l)
+{
+	if (l->env)
+		mdb_env_close(l->env);
+	(void) pthread_rwlock_destroy(&l->map_lock);
+	(void) pthread_rwlock_destroy(&l->mem_lock);
+	free(l->mem);
+	free(l->mem_packs);
+	free(l->dir);
+	free(l);
+}
+
+static int lookup_make(const char *dir, bool read_only, struct lookup **ret, struct err *err)
+{
+	struct lookup *l = calloc(1, sizeof(*l));
+	int r = 0;
+
+	if (!l)
+		return err_set(err, -ENOMEM, "out of memory");
+	l->refs = 1;
+	l->read_only = read_only;
+	(void) pthread_rwlock_init(&l->map_lock, NULL);
+	(void) pthread_rwlock_init(&l->mem_lock, NULL);
+	l->dir = strdup(dir);
+	if (!l->dir)
+		r = err_set(err, -ENOMEM, "out of memory");
+	if (r >= 0 && !read_only)
+		r = file_mkdir_p(dir, 0750, err);
+	if (r >= 0)
+		r = env_open(l, err);
+	if (r < 0) {
+		lookup_destroy(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+int lookup_open(const char *dir, bool read_only, struct lookup **ret, struct err *err)
+{
+	auto_free char *real = NULL;
+	int r = 0;
+
+	if (!read_only)
+		r = file_mkdir_p(dir, 0750, err);
+	if (r < 0)
+		return r;
+	real = realpath(dir, NULL);
+	if (!real && errno != ENOENT)
+		return err_set(err, -errno, "%s: %s", dir, strerror(errno));
+	pthread_mutex_lock(&open_lock);
+	for (struct lookup *l = open_list; l; l = l->next) {
+		/* A writer can serve readers; a reader's environment cannot become a writer's. */
+		if (strcmp(l->dir, real ? real : dir) != 0 || (l->read_only && !read_only))
+			continue;
+		l->refs++;
+		*ret = l;
+		pthread_mutex_unlock(&open_lock);
+		return 0;
+	}
+	r = lookup_make(real ? real : dir, read_only, ret, err);
+	if (r >= 0) {
+		(*ret)->next = open_list;
+		open_list = *ret;
+	}
+	pthread_mutex_unlock(&open_lock);
+	return r;
+}
+
+void lookup_close(struct lookup *l)
+{
+	if (!l)
+		return;
+	pthread_mutex_lock(&open_lock);
+	if (--l->refs == 0) {
+		for (struct lookup **p = &open_list; *p; p = &(*p)->next) {
+			if (*p == l) {
+				*p = l->next;
+				break;
+			}
+		}
+		lookup_destroy(l);
+	}
+	pthread_mutex_unlock(&open_lock);
+}
+
+/* Begins a transaction, adopting a bigger map when another process grew it. Holds the map lock
+ * shared on success. */
+static int txn_begin(struct lookup *l, bool write, MDB_txn **ret)
+{
+	for (;;) {
+		int r;
+
+		pthread_rwlock_rdlock(&l->map_lock);
+		r = mdb_txn_begin(l->env, NULL, write ? 0 : MDB_RDONLY, ret);
+		if (r == 0)
+			return 0;
+		pthread_rwlock_unlock(&l->map_lock);
+		if (r != MDB_MAP_RESIZED)
+			return r;
+		pthread_rwlock_wrlock(&l->map_lock);
+		r = mdb_env_set_mapsize(l->env, 0);
+		pthread_rwlock_unlock(&l->map_lock);
+		if (r != 0)
+			return r;
+	}
+}
+
+static int map_grow(struct lookup *l)
+{
+	MDB_envinfo info;
+	int r;
+
+	pthread_rwlock_wrlock(&l->map_lock);
+	r = mdb_env_info(l->env, &info);
+	if (r == 0)
+		r = mdb_env_set_mapsize(l->env, info.me_mapsize * 2);
+	pthread_rwlock_unlock(&l->map_lock);
+	return r;
+}
+
+/* Runs @fn in one durable write transaction, growing the map as often as needed. */
+static int with_write(struct lookup *l, int (*fn)(struct lookup *l, MDB_txn *t, void *arg),
+		      void *arg, const char *what, struct err *err)
+{
+	for (;;) {
+		MDB_txn *t;
+		int r = txn_begin(l, true, &t);
+
+		if (r != 0)
+			return mdb_fail(l, r, what, err);
+		r = fn(l, t, arg);
+		if (r == 0)
+			r = mdb_txn_commit(t);
+		else
+			mdb_txn_abort(t);
+		pthread_rwlock_unlock(&l->map_lock);
+		if (r == 0)
+			return 0;
+		if (r == MDB_MAP_FULL)
+			r = map_grow(l);
+		if (r != 0)
+			return mdb_fail(l, r, what, err);
+	}
+}
+
+static void loc_encode(const struct frame_loc *f, uint8_t dst[VALUE_BYTES])
+{
+	memcpy(dst, f->pack.b, PACK_ID_BYTES);
+	put_le32(dst + 16, f->offset);
+	put_le32(dst + 20, f->length);
+	put_le32(dst + 24, f->index);
+	dst[28] = f->kind;
+	dst[29] = f->encoding;
+	dst[30] = f->level;
+	dst[31] = 0;
+}
+
+static bool loc_decode(const MDB_val *v, struct frame_loc *ret)
+{
+	struct cursor c = {v->mv_data, v->mv_size};
+	uint8_t b[4];
+
+	if (v->mv_size != VALUE_BYTES || !cursor_bytes(&c, ret->pack.b, PACK_ID_BYTES) ||
+	    !cursor_le32(&c, &ret->offset) || !cursor_le32(&c, &ret->length) ||
+	    !cursor_le32(&c, &ret->index) || !cursor_bytes(&c, b, sizeof(b)))
+		return false;
+	ret->kind = b[0];
+	ret->encoding = b[1];
+	ret->level = b[2];
+	return ret->length <= FRAME_MAX + PACK_TAG_BYTES;
+}
+
+static void loc_of(const struct pack_id *id, const struct pack_entry *e, uint32_t index,
+		   struct frame_loc *ret)
+{
+	*ret = (struct frame_loc){
+		.pack = *id,
+		.offset = (uint32_t) e->offset,
+		.length = e->length,
+		.index = index,
+		.kind = e->kind,
+		.encoding = e->encoding,
+		.level = e->level,
+	};
+}
+
+static size_t mem_hash(const struct digest *d)
+{
+	size_t h;
+
+	memcpy(&h, d->b, sizeof(h)); /* a digest is its own hash */
+	return h;
+}
+
+/* Slot of @name, or the free one where it belongs. The table is never full. */
+static struct mem_slot *mem_slot(struct mem_slot *t, size_t cap, const struct digest *name)
+{
+	size_t i = mem_hash(name) & (cap - 1);
+
+	while (!digest_is_zero(&t[i].name) && !digest_eq(&t[i].name, name))
+		i = (i + 1) & (cap - 1);
+	return &t[i];
+}
+
+static int mem_reserve(struct lookup *l, size_t n)
+{
+	size_t cap = l->mem_cap ? l->mem_cap : 4096;
+	struct mem_slot *t;
+
+	while (cap / 2 < l->mem_n + n)
+		cap *= 2;
+	if (cap == l->mem_cap)
+		return 0;
+	t = calloc(cap, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->mem_cap; i++)
+		if (!digest_is_zero(&l->mem[i].name))
+			*mem_slot(t, cap, &l->mem[i].name) = l->mem[i];
+	free(l->mem);
+	l->mem = t;
+	l->mem_cap = cap;
+	return 0;
+}
+
+static int mem_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+			uint32_t n)
+{
+	struct pack_id *packs;
+	int r;
+
+	pthread_rwlock_wrlock(&l->mem_lock);
+	r = mem_reserve(l, n);
+	packs = reallocarray(l->mem_packs, l->mem_packs_n + 1, sizeof(*packs));
+	if (packs)
+		l->mem_packs = packs;
+	else
+		r = -ENOMEM;
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		struct mem_slot *s = mem_slot(l->mem, l->mem_cap, &e[i].name);
+
+		if (!digest_is_zero(&s->name))
+			continue;
+		s->name = e[i].name;
+		loc_of(id, &e[i], i, &s->loc);
+		l->mem_n++;
+	}
+	if (r == 0)
+		l->mem_packs[l->mem_packs_n++] = *id;
+	pthread_rwlock_unlock(&l->mem_lock);
+	return r;
+}
+
+struct lookup_txn *lookup_begin(struct lookup *l)
+{
+	struct lookup_txn *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->l = l;
+	/* A reader may have come before the first writer. */
+	if (!l->env && l->read_only) {
+		pthread_rwlock_wrlock(&l->map_lock);
+		if (!l->env)
+			(void) env_open(l, NULL);
+		pthread_rwlock_unlock(&l->map_lock);
+	}
+	if (l->env && txn_begin(l, false, &t->txn) != 0)
+		t->txn = NULL; /* a hint that cannot be read knows nothing */
+	return t;
+}
+
+void lookup_end(struct lookup_txn *t)
+{
+	if (!t)
+		return;
+	if (t->txn) {
+		mdb_txn_abort(t->txn);
+		pthread_rwlock_unlock(&t->l->map_lock);
+	}
+	free(t);
+}
+
+bool lookup_get(struct lookup_txn *t, const struct digest *name, struct frame_loc *ret)
+{
+	struct lookup *l = t->l;
+	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b}, v;
+	bool found = false;
+
+	if (t->txn && mdb_get(t->txn, l->dbi, &k, &v) == 0 && loc_decode(&v, ret))
+		return true;
+	pthread_rwlock_rdlock(&l->mem_lock);
+	if (l->mem) {
+		const struct mem_slot *s = mem_slot(l->mem, l->mem_cap, name);
+
+		found = !digest_is_zero(&s->name);
+		if (found)
+			*ret = s->loc;
+	}
+	pthread_rwlock_unlock(&l->mem_lock);
+	return found;
+}
+
+bool lookup_find(struct lookup *l, const struct digest *name, struct frame_loc *ret)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	bool found = t && lookup_get(t, name, ret);
+
+	lookup_end(t);
+	return found;
+}
+
+static void pack_key(const struct pack_id *id, uint8_t dst[PACK_KEY])
+{
+	dst[0] = 'p';
+	memcpy(dst + 1, id->b, PACK_ID_BYTES);
+}
+
+bool lookup_has_pack(struct lookup *l, const struct pack_id *id)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	uint8_t key[PACK_KEY];
+	MDB_val k = {sizeof(key), key}, v;
+	bool found;
+
+	if (!t)
+		return false;
+	pack_key(id, key);
+	found = t->txn && mdb_get(t->txn, l->dbi, &k, &v) == 0;
+	lookup_end(t);
+	pthread_rwlock_rdlock(&l->mem_lock);
+	for (size_t i = 0; i < l->mem_packs_n && !found; i++)
+		found = memcmp(&l->mem_packs[i], id, sizeof(*id)) == 0;
+	pthread_rwlock_unlock(&l->mem_lock);
+	return found;
+}
+
+struct pack_change {
+	const struct pack_id *id;
+	const struct pack_entry *e;
+	uint32_t n;
+};
+
+static int write_add(struct lookup *l, MDB_txn *t, void *arg)
+{
+	const struct pack_change *c = arg;
+	uint8_t key[PACK_KEY], value[VALUE_BYTES];
+	MDB_val k, v;
+	int r = 0;
+
+	for (uint32_t i = 0; i < c->n && (r == 0 || r == MDB_KEYEXIST); i++) {
+		struct frame_loc loc;
+
+		loc_of(c->id, &c->e[i], i, &loc);
+		loc_encode(&loc, value);
+		k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) c->e[i].name.b};
+		v = (MDB_val){sizeof(value), value};
+		r = mdb_put(t, l->dbi, &k, &v, MDB_NOOVERWRITE);
+	}
+	if (r != 0 && r != MDB_KEYEXIST)
+		return r;
+	pack_key(c->id, key);
+	k = (MDB_val){sizeof(key), key};
+	v = (MDB_val){0, key};
+	return mdb_put(t, l->dbi, &k, &v, 0);
+}
+
+int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+		    uint32_t n, struct err *err)
+{
+	struct pack_change c = {id, e, n};
+	int r;
+
+	if (l->env && !l->read_only)
+		return with_write(l, write_add, &c, "cannot add a pack", err);
+	r = mem_add_pack(l, id, e, n);
+	return r < 0 ? err_set(err, r, "lookup %s: out of memory", l->dir) : 0;
+}
+
+static bool points_to(const MDB_val *v, const struct pack_id *id)
+{
+	return v->mv_size == VALUE_BYTES && memcmp(v->mv_data, id->b, PACK_ID_BYTES) == 0;
+}
+
+static int remove_all(struct lookup *l, MDB_txn *t, const struct pack_id *id)
+{
+	MDB_cursor *cur;
+	MDB_val k, v;
+	int r = mdb_cursor_open(t, l->dbi, &cur);
+
+	if (r != 0)
+		return r;
+	while ((r = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
+		if (k.mv_size != DIGEST_BYTES || !points_to(&v, id))
+			continue;
+		r = mdb_cursor_del(cur, 0);
+		if (r != 0)
+			break;
+	}
+	mdb_cursor_close(cur);
+	return r == MDB_NOTFOUND ? 0 : r;
+}
+
+static int write_remove(struct lookup *l, MDB_txn *t, void *arg)
+{
+	const struct pack_change *c = arg;
+	uint8_t key[PACK_KEY];
+	MDB_val k = {sizeof(key), key}, v;
+	int r = 0;
+
+	if (!c->e)
+		r = remove_all(l, t, c->id);
+	for (uint32_t i = 0; c->e && i < c->n && r == 0; i++) {
+		MDB_val name = {DIGEST_BYTES, (void *) (uintptr_t) c->e[i].name.b};
+
+		r = mdb_get(t, l->dbi, &name, &v);
+		if (r == 0 && points_to(&v, c->id))
+			r = mdb_del(t, l->dbi, &name, NULL);
+		else if (r == MDB_NOTFOUND)
+			r = 0;
+	}
+	if (r != 0)
+		return r;
+	pack_key(c->id, key);
+	r = mdb_del(t, l->dbi, &k, NULL);
+	return r == MDB_NOTFOUND ? 0 : r;
+}
+
+int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+		       uint32_t n, struct err *err)
+{
+	struct pack_change c = {id, e, n};
+
+	if (!l->env || l->read_only)
+		return err_set(err, -EROFS, "lookup %s: opened read-only", l->dir);
+	return with_write(l, write_remove, &c, "cannot remove a pack", err);
+}
+
+static int write_clear(struct lookup *l, MDB_txn *t, void *arg)
+{
+	return mdb_drop(t, l->dbi, 0);
+}
+
+int lookup_clear(struct lookup *l, struct err *err)
+{
+	if (!l->env || l->read_only)
+		return err_set(err, -EROFS, "lookup %s: opened read-only", l->dir);
+	return with_write(l, write_clear, NULL, "cannot clear", err);
+}
+
+int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *err)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	MDB_cursor *cur = NULL;
+	uint8_t key[1] = {'p'};
+	MDB_val k = {sizeof(key), key}, v;
+	int r = 0, m;
+
+	if (!t)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (t->txn) {
+		m = mdb_cursor_open(t->txn, l->dbi, &cur);
+		if (m == 0)
+			m = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
+		/* Names that begin with 'p' stand between the pack keys: skip them. */
+		for (; m == 0 && r >= 0 && ((const uint8_t *) k.mv_data)[0] == 'p';
+		     m = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) {
+			struct pack_id id;
+
+			if (k.mv_size != PACK_KEY)
+				continue;
+			memcpy(id.b, (const uint8_t *) k.mv_data + 1, PACK_ID_BYTES);
+			r = fn(arg, &id);
+		}
+		if (r >= 0 && m != 0 && m != MDB_NOTFOUND)
+			r = mdb_fail(l, m, "cannot list packs", err);
+		if (cur)
+			mdb_cursor_close(cur);
+	}
+	lookup_end(t);
+	return r;
+}
+
+int64_t lookup_seq_get(struct lookup *l)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	MDB_val k = {3, (void *) (uintptr_t) "seq"}, v;
+	uint64_t seq = 0;
+
+	if (t && t->txn && mdb_get(t->txn, l->dbi, &k, &v) == 0) {
+		struct cursor c = {v.mv_data, v.mv_size};
+
+		(void) cursor_le64(&c, &seq);
+	}
+	lookup_end(t);
+	return (int64_t) seq;
+}
+
+static int write_seq(struct lookup *l, MDB_txn *t, void *arg)
+{
+	MDB_val k = {3, (void *) (uintptr_t) "seq"}, v = {8, arg};
+
+	return mdb_put(t, l->dbi, &k, &v, 0);
+}
+
+int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err)
+{
+	uint8_t b[8];
+
+	if (!l->env || l->read_only)
+		return 0;
+	put_le64(b, (uint64_t) seq);
+	return with_write(l, write_seq, b, "cannot set the watermark", err);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the frames of a region are: digest -> pack, offset, length. One LMDB environment per
+ * region; a hint only, rebuilt from pack trailers at any time. A process that cannot open or
+ * write it keeps what it learns from trailers in memory.
+ */
+#ifndef KILN_STORE_LOOKUP_H
+#define KILN_STORE_LOOKUP_H
+
+#include "store/pack_format.h"
+
+struct lookup;
+struct lookup_txn;
+
+struct frame_loc {
+	struct pack_id pack;
+	uint32_t offset;
+	uint32_t length;
+	uint32_t index; /* of the frame in its pack */
+	uint8_t kind;
+	uint8_t encoding;
+	uint8_t level;
+};
+
+/** lookup_open() - @dir is made unless @read_only; absent is then an empty lookup. */
+int lookup_open(const char *dir, bool read_only, struct lookup **ret, struct err *err);
+void lookup_close(struct lookup *l); /* NULL is fine */
+
+/** lookup_begin() - one view for many lookup_get(); of this thread; NULL on failure. */
+struct lookup_txn *lookup_begin(struct lookup *l);
+void lookup_end(struct lookup_txn *t);
+/** lookup_get() - is there a frame of this name? */
+bool lookup_get(struct lookup_txn *t, const struct digest *name, struct frame_loc *ret);
+/** lookup_find() - one-shot lookup_get(). */
+bool lookup_find(struct lookup *l, const struct digest *name, struct frame_loc *ret);
+
+/** lookup_has_pack() - are this pack's frames known? */
+bool lookup_has_pack(struct lookup *l, const struct pack_id *id);
+/** lookup_add_pack() - one durable transaction; names already known keep their place. */
+int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+		    uint32_t n, struct err *err);
+/** lookup_remove_pack() - forget the pack, and the frames that point to it. @e, @n: its entries;
+ *  NULL = unknown, then every name is visited. */
+int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+		       uint32_t n, struct err *err);
+/** lookup_clear() - empty it, to be rebuilt. */
+int lookup_clear(struct lookup *l, struct err *err);
+/** lookup_packs() - every known pack. */
+typedef int lookup_pack_fn(void *arg, const struct pack_id *id);
+int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *err);
+/** lookup_seq_get(), _set() - the highest row whose packs, all before it too, are known. */
+int64_t lookup_seq_get(struct lookup *l);
+int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err);
+
+#endif

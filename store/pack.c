@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packs as objects of a region: their keys and their checked trailers. */
+#include "base/mem.h"
+#include "store/internal.h"
+
+#define PACK_DIR "packs/"
+#define PACK_EXT ".pack"
+
+void pack_key_of(const struct pack_id *id, char dst[REGION_KEY_MAX])
+{
+	char hex[PACK_ID_HEX];
+
+	hex_encode(id->b, sizeof(id->b), hex);
+	(void) snprintf(dst, REGION_KEY_MAX, PACK_DIR "%.2s/%s" PACK_EXT, hex, hex);
+}
+
+int pack_id_of_key(const char *key, struct pack_id *ret)
+{
+	const char *base = strrchr(key, '/');
+	char hex[PACK_ID_HEX];
+
+	if (!base || !str_starts(key, PACK_DIR) ||
+	    strlen(base + 1) != PACK_ID_HEX - 1 + sizeof(PACK_EXT) - 1 || !str_ends(key, PACK_EXT))
+		return -EINVAL;
+	memcpy(hex, base + 1, PACK_ID_HEX - 1);
+	hex[PACK_ID_HEX - 1] = '\0';
+	return hex_decode(hex, ret->b, sizeof(ret->b));
+}
+
+void pack_index_done(struct pack_index *x)
+{
+	free(x->entries);
+	x->entries = NULL;
+	x->n = 0;
+}
+
+static int parse_entries(const uint8_t *raw, uint32_t n, uint64_t trailer, struct pack_entry *dst,
+			 struct err *err)
+{
+	uint64_t at = PACK_HEADER_BYTES;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int r = pack_entry_parse(raw, i, trailer, &at, &dst[i], err);
+		if (r < 0)
+			return r;
+	}
+	if (at != trailer)
+		return err_set(err, -EBADMSG, "pack trailer: %llu bytes belong to no frame",
+			       (unsigned long long) (trailer - at));
+	return 0;
+}
+
+int pack_index_load(struct region *g, const struct pack_id *id, struct pack_index *ret,
+		    struct err *err)
+{
+	uint8_t head[PACK_HEADER_BYTES], foot[PACK_FOOTER_BYTES];
+	auto_free uint8_t *raw = NULL;
+	char key[REGION_KEY_MAX];
+	uint64_t trailer;
+	int r;
+
+	*ret = (struct pack_index){0};
+	pack_key_of(id, key);
+	r = region_stat(g, key, &ret->bytes, err);
+	if (r < 0)
+		return r;
+	if (ret->bytes < PACK_HEADER_BYTES + PACK_FOOTER_BYTES)
+		return err_set(err, -EBADMSG, "%s: %llu bytes are too few for a pack", key,
+			       (unsigned long long) ret->bytes);
+	r = region_get(g, key, 0, head, sizeof(head), err);
+	if (r >= 0)
+		r = region_get(g, key, ret->bytes - sizeof(foot), foot, sizeof(foot), err);
+	if (r >= 0)
+		r = pack_header_parse(head, &ret->header, err);
+	if (r >= 0 && memcmp(&ret->header.id, id, sizeof(*id)) != 0)
+		r = err_set(err, -EBADMSG, "its header has another id");
+	if (r >= 0)
+		r = pack_footer_parse(foot, ret->bytes, &ret->n, &trailer, err);
+	if (r < 0)
+		return err_ctx(err, r, "%s", key);
+	raw = malloc((size_t) ret->n * PACK_ENTRY_BYTES);
+	ret->entries = reallocarray(NULL, ret->n, sizeof(*ret->entries));
+	if (!raw || !ret->entries)
+		r = err_set(err, -ENOMEM, "out of memory");
+	if (r >= 0)
+		r = region_get(g, key, trailer, raw, (size_t) ret->n * PACK_ENTRY_BYTES, err);
+	if (r >= 0)
+		r = pack_entries_check(head, raw, ret->n, foot, err);
+	if (r >= 0)
+		r = parse_entries(raw, ret->n, trailer, ret->entries, err);
+	if (r < 0) {
+		pack_index_done(ret);
+		return err_ctx(err, r, "%s", key);
+	}
+	return 0;
+}
