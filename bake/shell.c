@@ -29,6 +29,19 @@ static int make_scratch(const struct bake_env *env, char **ret, struct journal_e
 	return r;
 }
 
+/* A command as it would be typed: found by the image's PATH. */
+static int command_argv(char *const argv[], char ***ret)
+{
+	static const char *const head[] = {"/bin/sh", "-c", "exec \"$@\"", "sh"};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(head) && argv[0][0] != '/'; i++)
+		r = strv_push(ret, head[i]);
+	for (; r == 0 && *argv; argv++)
+		r = strv_push(ret, *argv);
+	return r;
+}
+
 static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		  const struct disk_ref *disk, char *const argv[], struct err *err)
 {
@@ -39,14 +52,19 @@ static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		"LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"TERM=xterm",   NULL};
 	struct executor *x = NULL;
+	auto_strv char **command = NULL;
 	struct proc_result res = {0};
-	int r = executor_container.start(x_env, disk, 0, &x, err);
+	int r = argv ? command_argv(argv, &command) : 0;
+
+	if (r < 0)
+		return r;
+	r = executor_container.start(x_env, disk, 0, &x, err);
 
 	if (r < 0)
 		return r;
 	r = executor_container.run(x,
 				   &(struct executor_cmd){
-					   .argv = argv ? (const char *const *) argv : login,
+					   .argv = command ? (const char *const *) command : login,
 					   .envp = envp,
 					   .terminal = true,
 				   },

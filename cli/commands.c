@@ -4,7 +4,8 @@
 #include "cli/verbs.h"
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_init,         &cmd_rest,          &cmd_version_list,
+	&cmd_init,         &cmd_bake,          &cmd_shell,
+	&cmd_rest,         &cmd_version_list,
 	&cmd_version_show, &cmd_template_list, &cmd_template_show,
 	&cmd_completion,   &cmd_help,          NULL,
 };

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
+#include "base/timeutil.h"
+#include "cli/bake_input.h"
+#include "cli/bake_view.h"
+#include "cli/output.h"
+#include "cli/ref.h"
+#include "cli/verbs.h"
+#include "providers/app.h"
+
+#define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
+
+struct bake {
+	struct cli *cli;
+	const struct cli_args *args;
+	struct app *app;
+	struct bake_input in;
+	char *group; /* owned */
+	char *id;    /* owned: of the template */
+	const char *version;
+	struct bake_view *view;
+};
+
+static void bake_done(struct bake *b)
+{
+	bake_view_free(b->view);
+	bake_input_done(&b->in);
+	free(b->group);
+	free(b->id);
+}
+
+/* ---- Requests ------------------------------------------------------------------------------- */
+
+static int request(struct bake *b, const char *method, const char *id, const json_t *body,
+		   struct arm_response *res, struct err *err)
+{
+	auto_free char *target = strf("%s?api-version=%s", id, b->version);
+	auto_free char *text = body ? json_compact(body) : NULL;
+	struct arm_request q = {.method = method, .target = target, .who = &b->app->owner};
+
+	if (!target || (body && !text))
+		return err_set(err, -ENOMEM, "%s", id);
+	q.body = text;
+	q.body_bytes = text ? strlen(text) : 0;
+	arm_handle(b->app->arm, &q, res);
+	if (res->status >= 200 && res->status < 300)
+		return 0;
+	return ref_error(res->status, res->body, err);
+}
+
+static int count_group(void *arg, const char *id, const json_t *doc)
+{
+	return strv_push(arg, strrchr(id, '/') + 1);
+}
+
+/* The group that -g names must exist; without -g there must be exactly one. */
+static int find_group(struct bake *b, struct err *err)
+{
+	const char *given = cli_opt(b->args, "--group");
+	const char *sub = json_str_at(b->app->admin, "subscriptionId");
+	auto_free char *id = strf("/subscriptions/%s/resourceGroups/%s", sub, given ? given : "x");
+	auto_strv char **all = NULL;
+	auto_json json_t *doc = NULL;
+	int r;
+
+	if (!id)
+		return -ENOMEM;
+	if (given) {
+		b->group = strdup(given);
+		r = b->group ? arm_load(b->app->arm, id, &doc, err) : -ENOMEM;
+		if (r == -ENOENT) {
+			err_set(err, r, "there is no resource group %s", given);
+			err_hint(err,
+				 "make it: kiln rest PUT /resourceGroups/%s --body - <<< "
+				 "'{\"location\":\"%s\"}'",
+				 given, b->app->regions[0].name);
+		}
+	} else {
+		r = arm_each(b->app->arm, "Microsoft.Resources/resourceGroups", "", count_group,
+			     &all, err);
+		if (r == 0 && strv_len(all) != 1) {
+			err_hint(err, "name one with -g GROUP");
+			return err_set(err, -EINVAL, "%s: -g GROUP is needed",
+				       all ? "there are several resource groups"
+					   : "there is no resource group yet");
+		}
+		b->group = r == 0 ? strdup(all[0]) : NULL;
+		if (r == 0 && !b->group)
+			r = -ENOMEM;
+		if (r == 0) {
+			free(take_ptr(id));
+			id = strf("/subscriptions/%s/resourceGroups/%s", sub, b->group);
+			r = id ? arm_load(b->app->arm, id, &doc, err) : -ENOMEM;
+		}
+	}
+	if (r < 0)
+		return r;
+	if (!json_object_get(b->in.body, "location") &&
+	    json_object_set(b->in.body, "location", json_object_get(doc, "location")) < 0)
+		return -ENOMEM;
+	b->id = strf("/subscriptions/%s/resourceGroups/%s/providers/" TEMPLATE_TYPE "/%s", sub,
+		     b->group, b->in.name);
+	return b->id ? 0 : -ENOMEM;
+}
+
+/* One template has one run at a time. A run of a process that was killed is taken over here and
+ * brought to its end; what it finished need not be done again. */
+static int wait_for_other_run(struct bake *b, struct err *err)
+{
+	char op[UUID_STR_LEN] = "";
+	struct err ended = ERR_INIT;
+	int r = arm_running(b->app->arm, b->id, op, err);
+
+	if (r == -ENOENT) {
+		err_done(err);
+		return 0;
+	}
+	if (r < 0 || !*op)
+		return r;
+	cli_note(b->cli, "an earlier run of %s has not ended (operation %s): finishing it first",
+		 b->in.name, op);
+	r = arm_work(b->app->arm, op, bake_view_sink(b->view), &b->cli->cancel, &ended);
+	if (cancel_check(&b->cli->cancel) < 0) {
+		err_move(err, &ended);
+		return r < 0 ? r : -ECANCELED;
+	}
+	if (r < 0)
+		cli_note(b->cli, "the earlier run ended: %s", err_str(&ended));
+	err_done(&ended);
+	return 0;
+}
+
+static int put_template(struct bake *b, struct err *err)
+{
+	struct arm_response res = {0};
+	int r = json_set_at(b->in.body, "properties.kiln.replace", json_true());
+
+	if (r < 0)
+		return err_set(err, r, "template");
+	r = request(b, "PUT", b->id, b->in.body, &res, err);
+	if (r == 0 && res.operation_id[0])
+		r = arm_work(b->app->arm, res.operation_id, NULL, &b->cli->cancel, err);
+	arm_response_done(&res);
+	return r;
+}
+
+static json_t *run_body(const struct bake *b)
+{
+	const char *until = cli_opt(b->args, "--until");
+
+	return json_pack("{s:b, s:b, s:s*}", "noCache", cli_flag(b->args, "--no-cache"), "force",
+			 cli_flag(b->args, "--force"), "until", until);
+}
+
+static int start_run(struct bake *b, char op[UUID_STR_LEN], struct err *err)
+{
+	auto_free char *id = strf("%s/run", b->id);
+	auto_json json_t *body = run_body(b);
+	struct arm_response res = {0};
+	int r = id && body ? request(b, "POST", id, body, &res, err) : -ENOMEM;
+
+	if (r == 0)
+		memcpy(op, res.operation_id, UUID_STR_LEN);
+	arm_response_done(&res);
+	return r;
+}
+
+/* ---- The end -------------------------------------------------------------------------------- */
+
+static uint64_t stored_bytes(const json_t *record)
+{
+	uint64_t sum = 0;
+	json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "steps"), i, s) sum +=
+		(uint64_t) json_int_at(s, "storedBytes", 0);
+	return sum;
+}
+
+static void print_replicas(struct bake *b, const json_t *doc)
+{
+	const json_t *list = json_at(doc, "properties.replicationStatus.summary"), *s;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	(void) fputs("  replicated to  ", stdout);
+	json_array_foreach(list, i, s)(void) printf(
+		"%s%s (%s)", i ? ", " : "", json_str_at(s, "region"), json_str_at(s, "state"));
+	(void) putchar('\n');
+}
+
+/* One target of the run, with what its resource says about regions. */
+static void print_output(struct bake *b, const json_t *out)
+{
+	const char *id = json_str_at(out, "artifactId");
+	auto_json json_t *doc = NULL;
+
+	if (!id)
+		return;
+	if (json_bool_at(out, "unchanged", false))
+		(void) printf("%sunchanged:%s %s already is this build\n",
+			      cli_sgr(b->cli, CLI_GREEN), cli_sgr(b->cli, CLI_PLAIN), id);
+	else
+		(void) printf("%spublished%s      %s\n", cli_sgr(b->cli, CLI_GREEN),
+			      cli_sgr(b->cli, CLI_PLAIN), id);
+	if (!strstr(id, "/versions/"))
+		return;
+	if (ref_get(b->app, id, NULL, "$expand=ReplicationStatus", &doc, NULL) == 0)
+		print_replicas(b, doc);
+	(void) printf("  boot it        kiln run %s --wait\n",
+		      strstr(id, "/resourceGroups/") ?: id);
+}
+
+static void print_summary(struct bake *b, const json_t *record)
+{
+	const json_t *out;
+	char size[16], stored[16], time[16];
+	size_t i;
+
+	(void) putchar('\n');
+	json_array_foreach(json_object_get(record, "outputs"), i, out) print_output(b, out);
+	if (json_str_at(record, "artifact.disk.digest"))
+		(void) printf(
+			"  disk           %s, %s\n", json_str_at(record, "artifact.disk.digest"),
+			size_human((uint64_t) json_int_at(record, "artifact.disk.sizeBytes", 0),
+				   size));
+	(void) printf("  new in store   %s\n", size_human(stored_bytes(record), stored));
+	(void) printf("  time           %s, %lld of %zu steps ran\n",
+		      time_human(json_number_value(json_object_get(record, "seconds")), time),
+		      (long long) json_int_at(record, "ran", 0),
+		      json_array_size(json_object_get(record, "steps")));
+	(void) fflush(stdout);
+}
+
+static json_t *summary_json(const json_t *record)
+{
+	return json_pack("{s:s, s:O?, s:O?, s:O?, s:O?, s:O?, s:I, s:O?}", "type", "summary",
+			 "runId", json_object_get(record, "runId"), "state",
+			 json_object_get(record, "state"), "outputs",
+			 json_object_get(record, "outputs"), "disk",
+			 json_at(record, "artifact.disk"), "seconds",
+			 json_object_get(record, "seconds"), "storedBytes",
+			 (json_int_t) stored_bytes(record), "ran", json_object_get(record, "ran"));
+}
+
+static const json_t *failed_step(const json_t *record)
+{
+	const json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "steps"), i, s)
+	{
+		if (str_eq(json_str_at(s, "state"), "failed"))
+			return s;
+	}
+	return NULL;
+}
+
+/* What to do next, after a step failed: the same command goes on at that step. */
+static void hint_failure(struct bake *b, const json_t *record, struct err *err)
+{
+	const json_t *s = failed_step(record);
+	const char *stage = json_str_at(s, "stage");
+	bool look = str_eq(stage, "customize") || str_eq(stage, "generalize") ||
+		    str_eq(stage, "validate") || str_eq(stage, "verify");
+
+	if (!s)
+		return;
+	free(take_ptr(err->hint));
+	if (!look) {
+		err_hint(err,
+			 "resume: kiln bake %s -g %s (continues at %s; what was built is kept)",
+			 b->args->pos[0], b->group, json_str_at(s, "name"));
+		return;
+	}
+	err_hint(err,
+		 "resume: kiln bake %s -g %s (continues at %s; finished steps are kept)\n"
+		 "      look inside: kiln shell %s@%s -g %s (the disk as it was %s)",
+		 b->args->pos[0], b->group, json_str_at(s, "name"), b->in.name,
+		 str_eq(stage, "customize") ? json_str_at(s, "name") : "generalize", b->group,
+		 json_object_get(s, "failedDisk") ? "when the step failed"
+		 : str_eq(stage, "customize")     ? "before the step"
+						  : "when it was finished");
+}
+
+/* A message of several lines: a step's last output belongs to its error. */
+static void print_lines(struct bake *b, enum cli_style style, const char *label, const char *text)
+{
+	(void) fprintf(stderr, "%s%s%s ", cli_sgr(b->cli, style), label,
+		       cli_sgr(b->cli, CLI_PLAIN));
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		cli_print_safe(stderr, text, n);
+		(void) fputc('\n', stderr);
+		text += n + (text[n] == '\n');
+	}
+}
+
+/* With --json each line is one document, the error too. */
+static int fail(struct bake *b, struct err *err)
+{
+	auto_json json_t *j = NULL;
+	auto_free char *text = NULL;
+
+	if (b->view) {
+		bake_view_stop(b->view);
+		hint_failure(b, bake_view_record(b->view), err);
+	}
+	if (!b->cli->json) {
+		print_lines(b, CLI_RED, "kiln:", err_str(err));
+		if (err->hint)
+			print_lines(b, CLI_YELLOW, "hint:", err->hint);
+		return cli_status_of(err->code);
+	}
+	j = cli_error_json(err);
+	text = j ? json_compact(j) : NULL;
+	if (text) {
+		(void) puts(text);
+		(void) fflush(stdout);
+	}
+	return cli_status_of(err->code);
+}
+
+static int finish(struct bake *b)
+{
+	const json_t *record;
+
+	bake_view_stop(b->view);
+	record = bake_view_record(b->view);
+	if (b->cli->json) {
+		auto_json json_t *s = summary_json(record);
+		auto_free char *text = s ? json_compact(s) : NULL;
+
+		if (!text || puts(text) < 0 || fflush(stdout) != 0)
+			return EXIT_FAILED;
+		return EXIT_DONE;
+	}
+	if (record)
+		print_summary(b, record);
+	return EXIT_DONE;
+}
+
+static int work(struct bake *b, struct err *err)
+{
+	char op[UUID_STR_LEN] = "";
+	int r = find_group(b, err);
+
+	if (r == 0)
+		r = wait_for_other_run(b, err);
+	if (r == 0)
+		r = put_template(b, err);
+	if (r == 0)
+		r = start_run(b, op, err);
+	if (r == 0 && cli_flag(b->args, "--no-wait")) {
+		cli_note(b->cli,
+			 "operation %s is queued; a server, or the next kiln bake of this "
+			 "template, runs it",
+			 op);
+		return 1;
+	}
+	if (r == 0)
+		r = arm_work(b->app->arm, op, bake_view_sink(b->view), &b->cli->cancel, err);
+	return r;
+}
+
+static int collect_params(const struct cli_args *args, char ***ret)
+{
+	const char *p;
+	int i = 0, r = 0;
+
+	while (r == 0 && (p = cli_opt_next(args, "--param", &i)))
+		r = strv_push(ret, p);
+	return r;
+}
+
+static int run_bake(struct cli *cli, const struct cli_args *args)
+{
+	struct bake b = {.cli = cli, .args = args};
+	auto_err struct err e = ERR_INIT;
+	auto_strv char **params = NULL;
+	int status, r = collect_params(args, &params);
+
+	if (r == 0)
+		r = bake_input_read(args->pos[0], cli_opt(args, "--name"),
+				    (const char *const *) params, strv_len(params), &b.in, &e);
+	if (r < 0) {
+		status = fail(&b, &e);
+	} else if (cli_app(cli, &b.app) < 0) {
+		status = EXIT_FAILED;
+	} else {
+		b.version = b.in.api_version ? b.in.api_version : ref_api_version(TEMPLATE_TYPE);
+		b.view = bake_view_new(cli);
+		r = b.view ? work(&b, &e) : err_set(&e, -ENOMEM, "bake");
+		status = r < 0 ? fail(&b, &e) : r == 1 ? EXIT_DONE : finish(&b);
+	}
+	bake_done(&b);
+	return status;
+}
+
+static const struct cli_option bake_options[] = {
+	{"--group", 'g', "GROUP", "resource group of the template (default: the only one)"},
+	{"--name", 'n', "NAME", "name of the template (default: from the file's name)"},
+	{"--param", 'p', "NAME=VALUE", "value of one of the file's parameters; repeatable"},
+	{"--until", 0, "STEP", "stop after this customizer and publish nothing"},
+	{"--no-cache", 0, NULL, "run every step again"},
+	{"--force", 'f', NULL, "publish a new version although nothing changed"},
+	{"--no-wait", 0, NULL, "leave the run queued"},
+	{NULL},
+};
+
+const struct cli_command cmd_bake = {
+	.name = "bake",
+	.args = "TEMPLATE.json",
+	.summary = "bake an image template and publish the result",
+	.help = "TEMPLATE.json is an Azure Image Builder template, unchanged; kiln's additions are "
+		"in\n"
+		"properties.kiln (docs/templates.md). Every step ends in a snapshot: baking again "
+		"runs\n"
+		"only what changed, and after a failure goes on at the step that failed.\n\n"
+		"\"file:scripts/x.sh\" names a file beside the template. The file may declare "
+		"\"parameters\",\n"
+		"used as \"[parameters('name')]\" and set with --param.\n\n"
+		"Examples:\n"
+		"  kiln bake examples/golden-debian/template.json -g golden\n"
+		"  kiln bake web.json -g images --param version=1.4.2 --json",
+	.options = bake_options,
+	.run = run_bake,
+};
