@@ -10,6 +10,7 @@
 
 #define PROC_FILE_MAX (4u << 20)
 #define MAX_DIRS      3
+#define PARENT_TRIES  5
 
 /* Is @word one of the comma-separated @list? */
 static bool in_list(const char *list, const char *word)
@@ -173,7 +174,10 @@ static bool make_dir(const char *dir, struct cgroup *c)
 	if (!dir)
 		return false;
 	if (mkdir(dir, 0755) < 0) {
-		log_debug("cgroup.mkdir", "path=%s errno=%d", dir, errno);
+		int saved = errno;
+
+		log_debug("cgroup.mkdir", "path=%s errno=%d", dir, saved);
+		errno = saved;
 		return false;
 	}
 	procs = path_join(dir, "cgroup.procs");
@@ -190,12 +194,18 @@ static void make_v2(const struct cgroup_layout *l, const struct dirs *d,
 	/* Lending may fail for one controller and work for the other. */
 	(void) write_at(l->v2, "cgroup.subtree_control", "+memory");
 	(void) write_at(l->v2, "cgroup.subtree_control", "+pids");
-	if (mkdir(d->v2_parent, 0755) < 0 && errno != EEXIST)
-		return;
-	(void) write_at(d->v2_parent, "cgroup.subtree_control", "+memory");
-	(void) write_at(d->v2_parent, "cgroup.subtree_control", "+pids");
-	if (!make_dir(d->v2, c))
-		return;
+	for (int i = 0; i < PARENT_TRIES; i++) {
+		/* Its last user may be removing the parent just now. */
+		if (mkdir(d->v2_parent, 0755) < 0 && errno != EEXIST)
+			return;
+		(void) write_at(d->v2_parent, "cgroup.subtree_control", "+memory");
+		(void) write_at(d->v2_parent, "cgroup.subtree_control", "+pids");
+		if (make_dir(d->v2, c))
+			break;
+		if (errno != ENOENT || i == PARENT_TRIES - 1)
+			return;
+	}
+	c->parent = strdup(d->v2_parent); /* without it the empty parent stays, no more */
 	if (file_exists(kill))
 		c->kill = take_ptr(kill);
 	if (want->memory_bytes && write_number(d->v2, "memory.max", want->memory_bytes)) {
@@ -240,8 +250,11 @@ int cgroup_free(struct cgroup *c, struct err *err)
 {
 	int r = c->entry ? journal_undo(c->entry, err) : 0;
 
+	if (c->parent)
+		(void) rmdir(c->parent); /* stays while others are in it */
 	strv_free(c->procs);
 	free(c->kill);
+	free(c->parent);
 	*c = (struct cgroup){0};
 	return r;
 }

@@ -21,6 +21,7 @@ struct cgroup_limits {
 struct cgroup {
 	char **procs;      /* NULL-terminated cgroup.procs paths that the process enters; owned */
 	char *kill;        /* path of cgroup.kill, or NULL where the kernel has none; owned */
+	char *parent;      /* directory to remove when empty, or NULL; owned */
 	bool memory, pids; /* which limits are in force */
 	struct journal_entry *entry;
 };
