@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/fault.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+static _Thread_local struct {
+	unsigned left; /* calls until the fault; 0 = none will come */
+	int error;
+	bool *armed;
+} sys_fault, alloc_fault;
+
+static bool due(unsigned *left, bool *armed)
+{
+	if (*left == 0 || --*left > 0)
+		return false;
+	*armed = false;
+	return true;
+}
+
+static bool sys_due(void)
+{
+	if (!due(&sys_fault.left, sys_fault.armed))
+		return false;
+	errno = sys_fault.error;
+	return true;
+}
+
+static int fault_openat(int dirfd, const char *name, int flags, mode_t mode)
+{
+	return sys_due() ? -1 : sys_real.openat(dirfd, name, flags, mode);
+}
+
+static ssize_t fault_pread(int fd, void *p, size_t n, off_t at)
+{
+	return sys_due() ? -1 : sys_real.pread(fd, p, n, at);
+}
+
+static ssize_t fault_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	return sys_due() ? -1 : sys_real.pwrite(fd, p, n, at);
+}
+
+static int fault_fsync(int fd)
+{
+	return sys_due() ? -1 : sys_real.fsync(fd);
+}
+
+static int fault_close(int fd)
+{
+	int r = sys_real.close(fd);
+
+	return sys_due() ? -1 : r;
+}
+
+static int fault_renameat2(int ofd, const char *o, int nfd, const char *n, unsigned flags)
+{
+	return sys_due() ? -1 : sys_real.renameat2(ofd, o, nfd, n, flags);
+}
+
+static int fault_unlinkat(int dirfd, const char *name, int flags)
+{
+	return sys_due() ? -1 : sys_real.unlinkat(dirfd, name, flags);
+}
+
+static int fault_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+	return sys_due() ? -1 : sys_real.mkdirat(dirfd, name, mode);
+}
+
+static int fault_ftruncate(int fd, off_t len)
+{
+	return sys_due() ? -1 : sys_real.ftruncate(fd, len);
+}
+
+static const struct sys sys_faulty = {
+	.openat = fault_openat,
+	.pread = fault_pread,
+	.pwrite = fault_pwrite,
+	.fsync = fault_fsync,
+	.close = fault_close,
+	.renameat2 = fault_renameat2,
+	.unlinkat = fault_unlinkat,
+	.mkdirat = fault_mkdirat,
+	.ftruncate = fault_ftruncate,
+};
+
+const struct sys *fault_nth(unsigned n, int error, bool *armed)
+{
+	sys_fault.left = n;
+	sys_fault.error = error;
+	sys_fault.armed = armed;
+	return &sys_faulty;
+}
+
+static _Thread_local size_t short_bytes;
+static _Thread_local bool short_interrupt;
+
+static size_t shorten(size_t n)
+{
+	short_interrupt = !short_interrupt;
+	return n < short_bytes ? n : short_bytes;
+}
+
+static ssize_t short_pread(int fd, void *p, size_t n, off_t at)
+{
+	n = shorten(n);
+	if (short_interrupt) {
+		errno = EINTR;
+		return -1;
+	}
+	return sys_real.pread(fd, p, n, at);
+}
+
+static ssize_t short_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	n = shorten(n);
+	if (short_interrupt) {
+		errno = EINTR;
+		return -1;
+	}
+	return sys_real.pwrite(fd, p, n, at);
+}
+
+const struct sys *fault_short(size_t bytes)
+{
+	static struct sys table;
+
+	table = sys_real;
+	table.pread = short_pread;
+	table.pwrite = short_pwrite;
+	short_bytes = bytes;
+	return &table;
+}
+
+/* The linker sends calls of malloc() and its kin here (--wrap). */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+
+static bool alloc_due(void)
+{
+	if (!due(&alloc_fault.left, alloc_fault.armed))
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return alloc_due() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return alloc_due() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return alloc_due() ? NULL : __real_realloc(p, n);
+}
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return alloc_due() ? NULL : __real_reallocarray(p, n, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return alloc_due() ? NULL : __real_strdup(s);
+}
+
+char *__wrap_strndup(const char *s, size_t n)
+{
+	return alloc_due() ? NULL : __real_strndup(s, n);
+}
+
+static void *json_malloc(size_t n)
+{
+	return __wrap_malloc(n);
+}
+
+static void json_free(void *p)
+{
+	free(p);
+}
+
+void fault_alloc_nth(unsigned n, bool *armed)
+{
+	json_set_alloc_funcs(json_malloc, json_free);
+	alloc_fault.armed = armed;
+	alloc_fault.left = n;
+}
+
+void fault_alloc_off(void)
+{
+	alloc_fault.left = 0;
+}
