@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define PING_MS	      20000
+#define PING_MS       20000
 #define PING_RETRY_MS 1000
 #define PIECE_BYTES   (1u << 20)
 
@@ -18,9 +18,8 @@ static void report(struct vm *vm, const struct event_sink *ev)
 		if (vm->stages[s] < 0 || vm->reported[s])
 			continue;
 		vm->reported[s] = true;
-		event_emit(ev, json_pack("{s:s, s:s, s:s, s:f}", "type", "vm.stage", "vm",
-					 vm->name, "stage", vm_stage_name(s), "seconds",
-					 vm->stages[s]));
+		event_emit(ev, json_pack("{s:s, s:s, s:s, s:f}", "type", "vm.stage", "vm", vm->name,
+					 "stage", vm_stage_name(s), "seconds", vm->stages[s]));
 	}
 }
 
@@ -31,8 +30,7 @@ static int timed_out(struct vm *vm, uint64_t timeout_ms, struct err *err)
 	vm_console_tail(vm->console_log, VM_TAIL_LINES, &tail);
 	err_set(err, -ETIME, "guest %s: no guest agent after %.0f s%s%s", vm->name,
 		(double) timeout_ms / 1000,
-		tail.len ? "; its console ends with:\n" : "; its console is empty",
-		buf_str(&tail));
+		tail.len ? "; its console ends with:\n" : "; its console is empty", buf_str(&tail));
 	err_hint(err, "qemu-guest-agent must be installed and enabled in the image");
 	return -ETIME;
 }
@@ -94,9 +92,8 @@ int vm_wait_agent(struct vm *vm, uint64_t timeout_ms, struct cancel *cancel,
 	}
 	if (vm->agent_seconds < 0) {
 		vm->agent_seconds = (double) (time_mono_ns() - vm->start_ns) / 1e9;
-		event_emit(ev, json_pack("{s:s, s:s, s:s, s:f}", "type", "vm.stage", "vm",
-					 vm->name, "stage", "agent", "seconds",
-					 vm->agent_seconds));
+		event_emit(ev, json_pack("{s:s, s:s, s:s, s:f}", "type", "vm.stage", "vm", vm->name,
+					 "stage", "agent", "seconds", vm->agent_seconds));
 	}
 	return 0;
 }
@@ -117,9 +114,8 @@ int agent_open(struct vm *vm, const char *path, const char *mode, struct cancel 
 	       json_int_t *ret, struct err *err)
 {
 	auto_json json_t *reply = NULL;
-	int r = vm_agent(vm, "guest-file-open",
-			 json_pack("{s:s, s:s}", "path", path, "mode", mode), AGENT_MS, cancel,
-			 &reply, err);
+	int r = vm_agent(vm, "guest-file-open", json_pack("{s:s, s:s}", "path", path, "mode", mode),
+			 AGENT_MS, cancel, &reply, err);
 
 	if (r < 0)
 		return r;

@@ -11,7 +11,7 @@
 
 #define START_MS 60000 /* for the vmhost process to be ready: it probes KVM and QEMU */
 #define HELLO_MS 20000
-#define CALL_MS	 120000 /* start and destroy */
+#define CALL_MS  120000 /* start and destroy */
 
 static int ready_wait(int fd, struct err *err)
 {
@@ -322,8 +322,7 @@ int vm_agent(struct vm *vm, const char *command, json_t *args, uint64_t timeout_
 		return err_ctx(err, r, "%s", command);
 	value = json_object_get(reply, "return");
 	if (!value)
-		return err_set(err, -EPROTO, "%s: the guest agent's answer has no result",
-			       command);
+		return err_set(err, -EPROTO, "%s: the guest agent's answer has no result", command);
 	if (ret)
 		*ret = json_incref(value);
 	return 0;

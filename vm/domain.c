@@ -59,6 +59,7 @@ static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)
 		.seed = json_str_at(j, "seed"),
 		.console_log = json_str_at(j, "consoleLog"),
 		.network = json_bool_at(j, "network", false),
+		.isolated = json_bool_at(j, "isolated", false),
 		.forwards = forwards,
 		.http_proxy_sock = json_str_at(j, "httpProxy"),
 	};
@@ -84,7 +85,9 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		.uefi = s->firmware == VM_UEFI,
 		.secure_boot = s->secure_boot,
 		.vtpm = s->vtpm,
-		.cpus = s->cpus ? s->cpus : h->kvm ? 2 : 1,
+		.cpus = s->cpus  ? s->cpus
+			: h->kvm ? 2
+				 : 1,
 		.memory_mib = s->memory_mib ? s->memory_mib : 1024,
 		.overlay = s->overlay,
 		.nbd_socket = s->nbd_socket,
@@ -92,6 +95,7 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		.seed = s->seed,
 		.console_socket = g->console_socket,
 		.network = s->network,
+		.isolated = s->isolated,
 		.forwards = json_at(spec, "forwards"),
 		.labelled = h->privileged,
 	};
@@ -156,7 +160,8 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 	forwards = calloc(json_array_size(list) + 1, sizeof(*forwards));
 	if (!forwards)
 		return -ENOMEM;
-	json_array_foreach((json_t *) list, i, f) {
+	json_array_foreach((json_t *) list, i, f)
+	{
 		forwards[i] = json_string_value(f);
 		if (!forwards[i])
 			return err_set(err, -EINVAL, "forwards: expected strings");
@@ -173,7 +178,8 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 		g->log_fd = open(s.console_log,
 				 O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (g->log_fd < 0)
-			return err_set(err, -errno, "%s: %s", s.console_log, strerrordesc_np(errno));
+			return err_set(err, -errno, "%s: %s", s.console_log,
+				       strerrordesc_np(errno));
 	}
 	r = define(h, g, spec, &s, err);
 	if (r == 0)
@@ -246,7 +252,8 @@ static void keep(struct guest *g, const char *p, size_t n)
 		if (w < 0 && errno == EINTR)
 			continue;
 		if (w < 0) {
-			log_warn("vmhost.console", "name=%s error=%s", g->name, strerrordesc_np(errno));
+			log_warn("vmhost.console", "name=%s error=%s", g->name,
+				 strerrordesc_np(errno));
 			return;
 		}
 		p += w;

@@ -11,11 +11,11 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define DEFAULT_MS	600000
-#define READ_BYTES	65536u
-#define INPUT_MAX	(2u << 20)
-#define MIN_POLL_MS	50
-#define MAX_POLL_MS	1000
+#define DEFAULT_MS  600000
+#define READ_BYTES  65536u
+#define INPUT_MAX   (2u << 20)
+#define MIN_POLL_MS 50
+#define MAX_POLL_MS 1000
 
 /* $1 is the output file, which the agent has open already: it needs no name any more. A session of
  * its own lets everything the command started be ended together. */
@@ -26,7 +26,7 @@ static const char wrapper[] =
 struct running {
 	struct vm *vm;
 	const struct vm_exec *x;
-	json_int_t pid;	   /* in the guest; 0 = not started */
+	json_int_t pid;    /* in the guest; 0 = not started */
 	json_int_t handle; /* of the output; -1 = none */
 	bool exited, eof;
 	struct proc_result *res;
@@ -34,8 +34,8 @@ struct running {
 	size_t n;
 };
 
-static int start(struct vm *vm, const char *const *argv, const char *const *envp,
-		 const char *input, struct cancel *cancel, json_int_t *ret_pid, struct err *err)
+static int start(struct vm *vm, const char *const *argv, const char *const *envp, const char *input,
+		 struct cancel *cancel, json_int_t *ret_pid, struct err *err)
 {
 	auto_json json_t *args = json_array(), *env = json_array(), *reply = NULL;
 	auto_free char *b64 = NULL;
@@ -68,8 +68,8 @@ static int status(struct vm *vm, json_int_t pid, struct cancel *cancel, bool *re
 		  struct proc_result *res, struct err *err)
 {
 	auto_json json_t *reply = NULL;
-	int r = vm_agent(vm, "guest-exec-status", json_pack("{s:I}", "pid", pid), AGENT_MS,
-			 cancel, &reply, err);
+	int r = vm_agent(vm, "guest-exec-status", json_pack("{s:I}", "pid", pid), AGENT_MS, cancel,
+			 &reply, err);
 
 	if (r < 0)
 		return r;
@@ -77,8 +77,8 @@ static int status(struct vm *vm, json_int_t pid, struct cancel *cancel, bool *re
 	if (!*ret_exited)
 		return 0;
 	res->signal = (int) json_int_at(reply, "signal", 0);
-	res->exit_code = res->signal ? 128 + res->signal
-				     : (int) json_int_at(reply, "exitcode", 255);
+	res->exit_code =
+		res->signal ? 128 + res->signal : (int) json_int_at(reply, "exitcode", 255);
 	return 0;
 }
 
@@ -214,9 +214,8 @@ static int follow(struct running *u, int64_t end, struct err *err)
 static void kill_guest(struct vm *vm, json_int_t pid)
 {
 	auto_free char *number = strf("%lld", (long long) pid);
-	const char *const argv[] = {
-		"/bin/sh", "-c", "kill -KILL -- \"-$1\" 2>/dev/null || kill -KILL \"$1\"", "sh",
-		number,	   NULL};
+	const char *const argv[] = {"/bin/sh", "-c",   "kill -s KILL -- \"-$1\" \"$1\"",
+				    "sh",      number, NULL};
 	json_int_t ignored;
 
 	if (number)

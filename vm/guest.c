@@ -116,8 +116,8 @@ static void drain_console(struct client *c)
 	for (enum vm_stage s = VM_STAGE_START; s < VM_STAGE_MAX; s++)
 		if (seen & 1u << s)
 			send_new(c, json_pack("{s:s, s:s, s:f}", "event", "stage", "stage",
-				      vm_stage_name(s), "seconds",
-				      (double) (time_mono_ns() - g->start_ns) / 1e9));
+					      vm_stage_name(s), "seconds",
+					      (double) (time_mono_ns() - g->start_ns) / 1e9));
 }
 
 static void send_notes(struct client *c)

@@ -20,8 +20,8 @@
 #include "base/mem.h"
 
 #define FIRST_CLIENT_MS 30000 /* nobody came: end */
-#define SEND_LIMIT_S	10    /* a client that reads nothing for so long is given up */
-#define END_LIMIT_S	60    /* tearing down may not hang for ever */
+#define SEND_LIMIT_S    10    /* a client that reads nothing for so long is given up */
+#define END_LIMIT_S     60    /* tearing down may not hang for ever */
 
 static int env_fd(const char *name)
 {
@@ -38,16 +38,29 @@ static int env_fd(const char *name)
 }
 
 /* The process that the client started ends at once; the one that goes on belongs to nobody, as its
- * life is tied to all clients and not to the first. No thread exists yet. */
+ * life is tied to all clients and not to the first. No thread exists yet. The first one waits until
+ * the second has left its process group, which the client ends. */
 static int detach(void)
 {
-	pid_t pid = fork();
+	int ends[2], r;
+	char c;
+	pid_t pid;
 
-	if (pid < 0)
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	if (pid > 0)
+	pid = fork();
+	if (pid != 0)
+		(void) close(ends[1]);
+	if (pid > 0) {
+		while (read(ends[0], &c, 1) < 0 && errno == EINTR)
+			;
 		_exit(0);
-	return setsid() < 0 ? -errno : 0;
+	}
+	r = pid < 0 || setsid() < 0 ? -errno : 0;
+	(void) close(ends[0]);
+	if (pid == 0)
+		(void) close(ends[1]);
+	return r;
 }
 
 static int listen_on(const char *path, int *ret_fd, struct err *err)
@@ -67,7 +80,8 @@ static int listen_on(const char *path, int *ret_fd, struct err *err)
 		return err_set(err, -errno, "socket: %s", strerrordesc_np(errno));
 	(void) unlink(path); /* of a killed process: the lock is ours */
 	old = umask(0177);
-	r = bind(fd, (const struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, 64) < 0 ? -errno : 0;
+	r = bind(fd, (const struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, 64) < 0 ? -errno
+											: 0;
 	(void) umask(old);
 	if (r < 0)
 		return err_set(err, r, "listen on %s: %s", path, strerrordesc_np(-r));
@@ -232,7 +246,7 @@ static void ready(int fd, const struct err *err)
  * do saves the next start a second. */
 static void remove_root(struct host *h)
 {
-	static const char *const parts[] = {"etc", "lib", "log", "run", "passwd", "group"};
+	static const char *const parts[] = {"etc", "lib", "log", "run", "passwd", "group", "nokvm"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		auto_free char *path = path_join(h->root, parts[i]);
@@ -266,10 +280,10 @@ static int host_open(struct host *h, int *ret_signal_fd, struct err *err)
 	r = file_mkdir_p(h->root, 0711, err);
 	if (r < 0)
 		return r;
-	r = host_account(h, err);
+	h->kvm = vm_kvm_usable(h->run_dir);
+	r = host_view(h, err);
 	if (r < 0)
 		return r;
-	h->kvm = vm_kvm_usable(h->run_dir);
 	r = host_libvirt_open(h, err);
 	if (r < 0)
 		return r;

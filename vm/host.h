@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The vmhost process's own state: host.c (process), client threads (guest.c), libvirt (libvirt.c). */
+/* The vmhost process's own state: host.c (process), client threads (guest.c), libvirt (libvirt.c).
+ */
 #ifndef KILN_VM_HOST_H
 #define KILN_VM_HOST_H
 
@@ -11,15 +12,15 @@
 
 struct host {
 	char *run_dir;
-	char *root;		 /* RUN/libvirt */
+	char *root; /* RUN/libvirt */
 	virConnectPtr conn;
-	bool privileged;	 /* root: each QEMU gets a uid of its own */
-	bool kvm;		 /* a probe guest ran */
-	int listen_fd, wake_fd;	 /* wake_fd: a client thread finished */
-	pthread_t events;	 /* runs libvirt's event loop */
+	bool privileged;        /* root: each QEMU gets a uid of its own */
+	bool kvm;               /* a probe guest ran */
+	int listen_fd, wake_fd; /* wake_fd: a client thread finished */
+	pthread_t events;       /* runs libvirt's event loop */
 	bool events_run;
 	atomic_bool stop_events;
-	pthread_mutex_t lock;	 /* guards the list and what notes_*() set in its members */
+	pthread_mutex_t lock; /* guards the list and what notes_*() set in its members */
 	struct client *clients;
 };
 
@@ -29,7 +30,7 @@ struct guest {
 	char uuid[37];
 	char name[VM_NAME_MAX + 1];
 	char *console_socket;
-	int uid_lock;		 /* holds the uid's slot; -1 = none */
+	int uid_lock; /* holds the uid's slot; -1 = none */
 	int console_fd, log_fd;
 	uint64_t log_bytes;
 	struct stage_scan scan;
@@ -41,7 +42,7 @@ struct guest {
 struct agent_job {
 	struct agent_job *next;
 	json_int_t id;
-	char *command;		 /* JSON text */
+	char *command; /* JSON text */
 	int timeout_s;
 };
 
@@ -49,26 +50,26 @@ struct client {
 	struct client *next;
 	struct host *host;
 	pthread_t thread;
-	bool finished;		 /* host->lock */
+	bool finished; /* host->lock */
 	struct wire wire;
-	pthread_mutex_t out;	 /* one sender at a time */
-	struct guest *guest;	 /* set once by the client thread; the list lookup holds host->lock */
-	int note_fd;		 /* eventfd: something below changed */
+	pthread_mutex_t out; /* one sender at a time */
+	struct guest *guest; /* set once by the client thread; the list lookup holds host->lock */
+	int note_fd;         /* eventfd: something below changed */
 	bool agent_up, agent_noted; /* host->lock */
-	const char *ended;	 /* host->lock; why, a constant */
+	const char *ended;          /* host->lock; why, a constant */
 	bool end_sent;
 	pthread_t agent;
 	bool agent_run;
 	pthread_mutex_t jobs_lock;
 	pthread_cond_t jobs_cond;
-	struct agent_job *jobs;	 /* jobs_lock */
+	struct agent_job *jobs; /* jobs_lock */
 	unsigned n_jobs;
 	bool jobs_stop;
 };
 
-/* account.c */
-/** host_account() - make sure that the account exists that libvirt insists on; before any thread. */
-int host_account(struct host *h, struct err *err);
+/* view.c */
+/** host_view() - a mount namespace in which libvirt starts; before any thread. */
+int host_view(struct host *h, struct err *err);
 
 /* libvirt.c */
 int host_libvirt_open(struct host *h, struct err *err);

@@ -16,15 +16,15 @@
 #include "vm/vm.h"
 
 #define VM_NAME_MAX    12
-#define VM_SOCKET_MAX  107	     /* bytes of a Unix socket's path, without the NUL */
+#define VM_SOCKET_MAX  107            /* bytes of a Unix socket's path, without the NUL */
 #define VM_WIRE_MAX    JSON_MAX_BYTES /* one line */
-#define VM_CONSOLE_MAX (16u << 20)   /* bytes of a guest's console that are kept */
-#define VM_TAIL_LINES  12	     /* console lines in an error */
-#define VM_UID_FIRST   64100u	     /* each QEMU runs under one of these uids */
+#define VM_CONSOLE_MAX (16u << 20)    /* bytes of a guest's console that are kept */
+#define VM_TAIL_LINES  12             /* console lines in an error */
+#define VM_UID_FIRST   64100u         /* each QEMU runs under one of these uids */
 #define VM_UID_COUNT   200u
 
 /* Environment of a vmhost process: descriptors it inherits from the client that starts it. */
-#define VM_ENV_LOCK  "KILN_VMHOST_LOCK"	 /* the held lock on RUN/vmhost.lock */
+#define VM_ENV_LOCK  "KILN_VMHOST_LOCK"  /* the held lock on RUN/vmhost.lock */
 #define VM_ENV_READY "KILN_VMHOST_READY" /* pipe: one line {"pid":N} or {"error":{..}} */
 
 static inline int64_t vm_deadline(uint64_t timeout_ms)
@@ -64,11 +64,11 @@ struct vm_domain_config {
 	unsigned cpus, memory_mib;
 	const char *overlay, *nbd_socket, *nbd_export, *seed; /* seed may be NULL */
 	const char *console_socket;
-	bool network;
-	const json_t *forwards;	  /* array of strings, or NULL */
+	bool network, isolated;
+	const json_t *forwards;   /* array of strings, or NULL */
 	const char *http_forward; /* command that connects its standard input and output to the
 				     allowed proxy, or NULL */
-	bool labelled;		  /* run QEMU as @uid, @gid */
+	bool labelled;            /* run QEMU as @uid, @gid */
 	unsigned uid, gid;
 };
 /** xml_escape() - append @s as attribute or element text. Return: 0, -EINVAL for bytes that XML
@@ -82,13 +82,19 @@ int vm_spec_check(const struct vm_spec *s, struct err *err);
 int vm_forward_check(const char *forward, struct err *err);
 
 /* stage.c: what a console says about how far a boot came. Pure; fed piece by piece. */
-enum vm_stage { VM_STAGE_START, VM_STAGE_FIRMWARE, VM_STAGE_BOOTLOADER, VM_STAGE_KERNEL,
-		VM_STAGE_INIT, VM_STAGE_MAX };
+enum vm_stage {
+	VM_STAGE_START,
+	VM_STAGE_FIRMWARE,
+	VM_STAGE_BOOTLOADER,
+	VM_STAGE_KERNEL,
+	VM_STAGE_INIT,
+	VM_STAGE_MAX
+};
 const char *vm_stage_name(enum vm_stage s);
 struct stage_scan {
 	enum vm_stage stage; /* the furthest */
-	unsigned seen;	     /* bit 1 << stage: its own mark was there */
-	char line[512]; /* the unfinished line, cut */
+	unsigned seen;       /* bit 1 << stage: its own mark was there */
+	char line[512];      /* the unfinished line, cut */
 	size_t n;
 };
 void stage_scan(struct stage_scan *s, const void *p, size_t n);
@@ -106,13 +112,13 @@ struct vm_host {
 struct vm {
 	struct wire wire;
 	char *name;
-	char *console_log; /* or NULL */
+	char *console_log;             /* or NULL */
 	struct journal_entry *process; /* QEMU */
 	json_int_t next_id;
-	int64_t start_ns;      /* this process's clock when the guest began to run */
+	int64_t start_ns;           /* this process's clock when the guest began to run */
 	bool agent_up, ended, lost; /* lost: the vmhost process is gone */
 	char *end_reason;
-	char *exec_dir;	       /* in the guest; made by the first vm_exec() */
+	char *exec_dir; /* in the guest; made by the first vm_exec() */
 	unsigned exec_n;
 	double stages[VM_STAGE_MAX]; /* seconds; < 0 = not seen */
 	bool reported[VM_STAGE_MAX];

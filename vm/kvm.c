@@ -15,10 +15,10 @@
 
 static const uint8_t boot_code[] = {
 	0xba, 0xf4, 0x00, /* mov dx, 0xf4 */
-	0xb0, 0x10,	  /* mov al, 0x10 */
-	0xee,		  /* out dx, al */
-	0xf4,		  /* hlt */
-	0xeb, 0xfd,	  /* jmp to the hlt */
+	0xb0, 0x10,       /* mov al, 0x10 */
+	0xee,             /* out dx, al */
+	0xf4,             /* hlt */
+	0xeb, 0xfd,       /* jmp to the hlt */
 };
 
 static int run_probe(const char *qemu, int sector_fd, bool *ret, struct err *err)

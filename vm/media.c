@@ -72,8 +72,7 @@ static int check_hostname(const char *name, struct err *err)
 		return err_set(err, -EINVAL, "host name: expected 1 to %d characters",
 			       HOSTNAME_MAX);
 	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char) name[i]) &&
-		    !(i > 0 && strchr("-.", name[i])))
+		if (!isalnum((unsigned char) name[i]) && !(i > 0 && strchr("-.", name[i])))
 			return err_set(err, -EINVAL,
 				       "host name \"%s\": letters, digits, hyphens, dots only",
 				       name);
@@ -121,8 +120,8 @@ static int add(const char *path, const char *name, const char *text, struct err 
 int vm_seed_create(const char *path, const char *instance_id, const char *hostname,
 		   const char *user_data, const char *network_config, struct err *err)
 {
-	auto_json json_t *meta = json_pack("{s:s, s:s}", "instance-id", instance_id,
-					   "local-hostname", hostname);
+	auto_json json_t *meta =
+		json_pack("{s:s, s:s}", "instance-id", instance_id, "local-hostname", hostname);
 	auto_free char *meta_text = meta ? json_compact(meta) : NULL; /* JSON is YAML */
 	const char *const docs[][2] = {{"meta-data", meta_text},
 				       {"user-data", user_data ? user_data : "#cloud-config\n{}\n"},

@@ -41,6 +41,7 @@ json_t *vm_spec_to_json(const struct vm_spec *s)
 	r |= set_str(j, "seed", s->seed);
 	r |= set_str(j, "consoleLog", s->console_log);
 	r |= set(j, "network", json_boolean(s->network));
+	r |= set(j, "isolated", json_boolean(s->isolated));
 	r |= set(j, "forwards", json_incref(fwd));
 	r |= set_str(j, "httpProxy", s->http_proxy_sock);
 	return r == 0 ? json_incref(j) : NULL;
@@ -98,15 +99,14 @@ static int check_network(const struct vm_spec *s, struct err *err)
 	int r = 0;
 
 	if (!s->network && (s->http_proxy_sock || (s->forwards && s->forwards[0])))
-		return err_set(err, -EINVAL,
-			       "VM %s: port forwards and a proxy need a network", s->name);
+		return err_set(err, -EINVAL, "VM %s: port forwards and a proxy need a network",
+			       s->name);
 	for (size_t i = 0; r == 0 && s->forwards && s->forwards[i]; i++)
 		r = vm_forward_check(s->forwards[i], err);
 	if (r == 0 && s->http_proxy_sock)
 		r = check_path("proxy socket", s->http_proxy_sock, VM_SOCKET_MAX, err);
 	return r;
 }
-
 
 int vm_spec_check(const struct vm_spec *s, struct err *err)
 {
@@ -119,8 +119,7 @@ int vm_spec_check(const struct vm_spec *s, struct err *err)
 	if (s->cpus > CPUS_MAX)
 		return err_set(err, -EINVAL, "VM %s: %u CPUs, at most %d", s->name, s->cpus,
 			       CPUS_MAX);
-	if (s->memory_mib &&
-	    (s->memory_mib < MEMORY_MIN_MIB || s->memory_mib > MEMORY_MAX_MIB))
+	if (s->memory_mib && (s->memory_mib < MEMORY_MIN_MIB || s->memory_mib > MEMORY_MAX_MIB))
 		return err_set(err, -EINVAL, "VM %s: %u MiB of memory, expected %d to %u", s->name,
 			       s->memory_mib, MEMORY_MIN_MIB, MEMORY_MAX_MIB);
 	r = check_path("overlay", s->overlay, 4095, err);

@@ -24,8 +24,10 @@ static const struct mark {
 const char *vm_stage_name(enum vm_stage s)
 {
 	static const char *const names[VM_STAGE_MAX] = {
-		[VM_STAGE_START] = "start",	      [VM_STAGE_FIRMWARE] = "firmware",
-		[VM_STAGE_BOOTLOADER] = "bootloader", [VM_STAGE_KERNEL] = "kernel",
+		[VM_STAGE_START] = "start",
+		[VM_STAGE_FIRMWARE] = "firmware",
+		[VM_STAGE_BOOTLOADER] = "bootloader",
+		[VM_STAGE_KERNEL] = "kernel",
 		[VM_STAGE_INIT] = "init",
 	};
 

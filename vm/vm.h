@@ -26,6 +26,9 @@ int vm_host_open(const char *run_dir, struct journal *j, struct vm_host **ret, s
 void vm_host_close(struct vm_host *h);
 /** vm_host_main() - the role itself: `kiln vmhost --run DIR`. Return: exit status. */
 int vm_host_main(const char *run_dir);
+/** vm_forward_main() - `kiln vmhost --forward SOCKET`: standard input and output joined to a Unix
+ *  socket; QEMU runs it for each connection to the proxy. Return: exit status. */
+int vm_forward_main(const char *socket);
 
 /** vm_kvm_usable() - true only when a probe guest ran; cached in @cache_dir per host boot. */
 bool vm_kvm_usable(const char *cache_dir);
@@ -33,24 +36,27 @@ bool vm_kvm_usable(const char *cache_dir);
 enum vm_firmware { VM_BIOS, VM_UEFI };
 
 struct vm_spec {
-	const char *name;	  /* <= 12 characters, unique on the host */
+	const char *name; /* <= 12 characters, unique on the host */
 	enum vm_firmware firmware;
-	bool secure_boot;	  /* UEFI only: Microsoft's keys enrolled */
+	bool secure_boot; /* UEFI only: Microsoft's keys enrolled */
 	bool vtpm;
-	unsigned cpus;		  /* 0 = 1 under emulation, 2 under KVM */
-	unsigned memory_mib;	  /* 0 = 1024 */
-	const char *overlay;	  /* qcow2 overlay file that takes the guest's writes */
-	const char *nbd_socket;	  /* backing: NBD export on this Unix socket... */
-	const char *nbd_export;	  /* ...with this name */
-	const char *seed;	  /* read-only second disk (NoCloud), or NULL */
-	const char *console_log;  /* file for the serial console */
-	bool network;		  /* user-mode networking; false = none */
+	unsigned cpus;           /* 0 = 1 under emulation, 2 under KVM */
+	unsigned memory_mib;     /* 0 = 1024 */
+	const char *overlay;     /* qcow2 overlay file that takes the guest's writes */
+	const char *nbd_socket;  /* backing: NBD export on this Unix socket... */
+	const char *nbd_export;  /* ...with this name */
+	const char *seed;        /* read-only second disk (NoCloud), or NULL */
+	const char *console_log; /* file for the serial console */
+	bool network;            /* user-mode networking; false = no network card */
+	bool isolated;           /* network: DHCP and forwards only, nothing outwards; note that an
+				    open network also reaches the host's loopback as 10.0.2.2 */
 	const char *const *forwards; /* "tcp:127.0.0.1:2222-:22" ..., NULL-terminated, or NULL */
-	const char *http_proxy_sock; /* restrict networking to this proxy (Unix socket), or NULL */
+	const char *http_proxy_sock; /* network: nothing outwards but this HTTP proxy (Unix socket),
+					which the guest sees at 10.0.2.100:3128; or NULL */
 };
 
-/** vm_overlay_create() - qcow2 overlay of 64 KiB clusters over the export; @grow_to 0 = same size.
- *  The file belongs to the guest's uid afterwards. Journalled by the caller. */
+/** vm_overlay_create() - qcow2 overlay of 64 KiB clusters over the export; @size_bytes 0 = as large
+ *  as the export. @nbd_export NULL = the server's default. Journalled by the caller. */
 int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_export,
 		      uint64_t size_bytes, struct err *err);
 
@@ -59,31 +65,39 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
 int vm_seed_create(const char *path, const char *instance_id, const char *hostname,
 		   const char *user_data, const char *network_config, struct err *err);
 
-/** vm_start() - define and start; returns once QEMU runs. Journalled (kind "domain"). */
+/** vm_start() - define and start; returns once QEMU runs, journalled as a process. The guest lives
+ *  as long as @ret: the end of this process, however it comes, ends the guest. Overlay and seed are
+ *  handed to QEMU as descriptors, so their directories may be closed to its uid; the NBD socket
+ *  must be reachable by any uid. One thread at a time uses a struct vm. */
 int vm_start(struct vm_host *h, const struct vm_spec *spec, struct vm **ret, struct err *err);
 /** vm_wait_agent() - until the guest agent answers a ping. -ETIME after @timeout_ms with the last
  *  console lines in @err; -ECHILD when the guest ended. Stages ("firmware", "bootloader", "kernel",
- *  "agent") with seconds since start are emitted as events {"type":"vm.stage","stage","seconds"}. */
+ *  "init", "agent"; what the console shows) with seconds since start are emitted as events
+ *  {"type":"vm.stage","vm","stage","seconds"}. */
 int vm_wait_agent(struct vm *vm, uint64_t timeout_ms, struct cancel *cancel,
 		  const struct event_sink *ev, struct err *err);
 
 struct vm_exec {
 	const char *const *argv; /* argv[0] absolute in the guest */
 	const char *const *envp; /* NULL = the agent's */
-	const char *input;	 /* or NULL */
-	uint64_t timeout_ms;	 /* 0 = 10 minutes; expiry leaves the guest running */
+	const char *input;       /* or NULL */
+	uint64_t timeout_ms;     /* 0 = 10 minutes; expiry kills the command, not the guest */
 	struct cancel *cancel;
-	proc_line_fn *line;	 /* output lines as they are known; or NULL */
+	proc_line_fn *line; /* output lines as they are known; or NULL */
 	void *line_arg;
-	struct buf *out;	 /* or NULL */
+	struct buf *out; /* or NULL */
 };
-/** vm_exec() - run a command through the agent. Output is streamed by reading files that the
- *  command writes in the guest's /run. Return 0 when it ran (see @ret), else as proc_run(). */
+/** vm_exec() - run a command through the agent. Output (standard output and error in one, in order)
+ *  is streamed by reading a file that the command writes in the guest's /run. Return 0 when it ran
+ *  (see @ret), -ETIME, -ECHILD (the guest ended), the cancel reason, or another -errno. */
 int vm_exec(struct vm *vm, const struct vm_exec *x, struct proc_result *ret, struct err *err);
-/** vm_put_file() / vm_get_file() - through the agent, 1 MiB pieces. */
-int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode, struct err *err);
+/** vm_put_file() / vm_get_file() - through the agent, 1 MiB pieces; about 1 MiB/s under emulation.
+ *  @local must not exist for vm_get_file(). */
+int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode,
+		struct err *err);
 int vm_get_file(struct vm *vm, const char *guest, const char *local, struct err *err);
-/** vm_stop() - agent shutdown, then power off after @grace_ms; removes everything it made; frees. */
+/** vm_stop() - agent shutdown, then power off after @grace_ms (0 = at once); removes everything
+ * that vm_start() made; frees @vm in any case. NULL is fine. */
 int vm_stop(struct vm *vm, uint64_t grace_ms, struct err *err);
 
 #endif

@@ -29,8 +29,8 @@ int wire_send(int fd, const json_t *msg, bool now)
 	n = strlen(line);
 	line[n++] = '\n'; /* in place of the NUL: the bytes are counted from here on */
 	while (done < n) {
-		ssize_t r = send(fd, line + done, n - done,
-				 MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0));
+		ssize_t r =
+			send(fd, line + done, n - done, MSG_NOSIGNAL | (now ? MSG_DONTWAIT : 0));
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)

@@ -150,11 +150,14 @@ static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 		 c->http_forward ? "allow" : "deny");
 	if (c->network) {
 		buf_addstr(&net, "user,id=net0");
+		if (c->isolated || c->http_forward)
+			buf_addstr(&net, ",restrict=on");
 		if (c->http_forward) {
-			buf_addstr(&net, ",restrict=on,guestfwd=tcp:10.0.2.100:3128-cmd:");
+			buf_addstr(&net, ",guestfwd=tcp:10.0.2.100:3128-cmd:");
 			add_qemu_value(&net, c->http_forward);
 		}
-		json_array_foreach((json_t *) c->forwards, i, f) {
+		json_array_foreach((json_t *) c->forwards, i, f)
+		{
 			buf_addstr(&net, ",hostfwd=");
 			add_qemu_value(&net, json_string_value(f));
 		}
@@ -189,9 +192,10 @@ int vm_domain_xml(const struct vm_domain_config *c, struct buf *out, struct err 
 	put_os(c, out);
 	buf_addf(out, " <cpu mode='%s'/>\n <clock offset='utc'/>\n",
 		 c->kvm ? "host-passthrough" : "maximum");
-	buf_addstr(out, " <on_poweroff>destroy</on_poweroff>\n <on_reboot>restart</on_reboot>\n"
-			" <on_crash>destroy</on_crash>\n"
-			" <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>\n");
+	buf_addstr(out,
+		   " <on_poweroff>destroy</on_poweroff>\n <on_reboot>restart</on_reboot>\n"
+		   " <on_crash>destroy</on_crash>\n"
+		   " <pm><suspend-to-mem enabled='no'/><suspend-to-disk enabled='no'/></pm>\n");
 	r = put_devices(c, out);
 	if (r < 0)
 		return err_set(err, r, "domain %s: a path cannot be written in XML", c->name);
