@@ -228,5 +228,6 @@ void cache_stats_get(struct cache *c, struct cache_stats *ret)
 {
 	pthread_mutex_lock(&c->lock);
 	*ret = c->stats;
+	ret->max_bytes = c->max_bytes;
 	pthread_mutex_unlock(&c->lock);
 }

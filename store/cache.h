@@ -28,7 +28,7 @@ unsigned cache_tag(const struct cache_entry *e);
 bool cache_has(struct cache *c, const struct digest *name);
 
 struct cache_stats {
-	uint64_t hits, misses, bytes;
+	uint64_t hits, misses, bytes, max_bytes;
 };
 void cache_stats_get(struct cache *c, struct cache_stats *ret);
 

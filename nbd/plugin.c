@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nbdkit plugin: any disk of any region as a read-only block device. An export's name is a
+ * capability: 32 hex digits that name a file RUN/exports/NAME. There is no default export and no
+ * listing. Reads are verified and cached by store/.
+ *
+ * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N].
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "store/store.h"
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#define NAME_CHARS   32
+#define REGIONS_MAX  64
+#define UIDS_MAX     16
+#define PREFERRED    65536u
+#define REQUEST_MAX  (32u << 20)
+
+/* The plugin's one configuration struct. */
+static struct plugin {
+	char *run, *dir;
+	struct store_region_config regions[REGIONS_MAX];
+	size_t n_regions;
+	uint64_t cache_bytes;
+	int64_t uids[UIDS_MAX]; /* besides root and our own */
+	size_t n_uids;
+	struct store *store;
+
+	/* The watch on nbd.alive: without users and clients the daemon ends. */
+	pthread_t watch;
+	bool watching;
+	int alive_fd, wake_fd;
+	int lock_fd;          /* held from the decision to end until the process is gone */
+	pthread_mutex_t lock; /* guards what follows */
+	unsigned clients;
+	bool quit;
+} self = {.alive_fd = -1, .wake_fd = -1, .lock_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct handle {
+	struct store_reader *reader;
+	uint64_t size;
+};
+
+static int parse_number(const char *key, const char *value, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(value, &end, 10);
+	if (errno || *end || end == value || *value == '-') {
+		nbdkit_error("%s=%s: a number expected", key, value);
+		return -1;
+	}
+	return 0;
+}
+
+static int config_region(const char *value)
+{
+	const char *eq = strchr(value, '=');
+	struct store_region_config *g = &self.regions[self.n_regions];
+
+	if (!eq || eq == value || !eq[1] || self.n_regions == REGIONS_MAX) {
+		nbdkit_error("region=%s: NAME=URL expected, at most %u times", value, REGIONS_MAX);
+		return -1;
+	}
+	g->name = strndup(value, (size_t) (eq - value));
+	g->url = strdup(eq + 1);
+	if (!g->name || !g->url) {
+		nbdkit_error("out of memory");
+		return -1;
+	}
+	self.n_regions++;
+	return 0;
+}
+
+static int config_path(const char *key, const char *value, char **dst)
+{
+	free(*dst);
+	*dst = nbdkit_absolute_path(value);
+	return *dst ? 0 : -1;
+}
+
+static int kiln_config(const char *key, const char *value)
+{
+	uint64_t n;
+
+	if (strcmp(key, "run") == 0)
+		return config_path(key, value, &self.run);
+	if (strcmp(key, "dir") == 0)
+		return config_path(key, value, &self.dir);
+	if (strcmp(key, "region") == 0)
+		return config_region(value);
+	if (strcmp(key, "cache") == 0)
+		return parse_number(key, value, &self.cache_bytes);
+	if (strcmp(key, "uid") == 0) {
+		if (parse_number(key, value, &n) < 0)
+			return -1;
+		if (self.n_uids == UIDS_MAX || n > UINT32_MAX) {
+			nbdkit_error("uid=%s: too many, or too big", value);
+			return -1;
+		}
+		self.uids[self.n_uids++] = (int64_t) n;
+		return 0;
+	}
+	nbdkit_error("unknown parameter \"%s\"", key);
+	return -1;
+}
+
+static int kiln_config_complete(void)
+{
+	if (self.run && self.dir && self.n_regions > 0)
+		return 0;
+	nbdkit_error("run=DIR, dir=DIR and region=NAME=URL are required");
+	return -1;
+}
+
+static bool watch_step(struct pollfd p[2]);
+
+/* Waits for the last user to go. Ends the daemon, unless clients are still connected. */
+static void *watch_main(void *arg)
+{
+	struct pollfd p[2] = {{.fd = self.alive_fd}, {.fd = self.wake_fd, .events = POLLIN}};
+
+	(void) arg;
+	while (watch_step(p))
+		;
+	return NULL;
+}
+
+static unsigned clients_or_quit(bool *ret_quit)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&self.lock);
+	n = self.clients;
+	*ret_quit = self.quit;
+	pthread_mutex_unlock(&self.lock);
+	return n;
+}
+
+static bool no_users(void)
+{
+	struct pollfd p = {.fd = self.alive_fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+/* One round; false when the watch is over. */
+static bool watch_step(struct pollfd p[2])
+{
+	auto_free char *lock = path_join(self.run, "nbd.lock");
+	auto_free char *pid = path_join(self.run, "nbd.pid");
+	auto_free char *sock = path_join(self.run, "nbd.sock");
+	auto_fd int fd = -1;
+	uint64_t drain;
+	bool quit;
+
+	if (!lock || !pid || !sock || (poll(p, 2, -1) < 0 && errno != EINTR))
+		return false;
+	if (p[1].revents & POLLIN)
+		(void) !read(self.wake_fd, &drain, sizeof(drain));
+	if (clients_or_quit(&quit) > 0 && no_users()) {
+		p[0].fd = -1; /* a lasting hang-up would spin: wait for a client to go */
+		return !quit;
+	}
+	p[0].fd = self.alive_fd;
+	if (quit)
+		return false;
+	if (!no_users())
+		return true;
+	/* Nobody can join while the lock is held; look again under it. */
+	if (lock_file(lock, LOCK_EXCLUSIVE, &fd, NULL) < 0)
+		return false;
+	if (!no_users() || clients_or_quit(&quit) > 0)
+		return true;
+	(void) unlink(sock);
+	(void) unlink(pid);
+	self.lock_fd = take_fd(fd);
+	nbdkit_shutdown();
+	return false;
+}
+
+static int watch_start(void)
+{
+	auto_free char *fifo = path_join(self.run, "nbd.alive");
+	auto_fd int w = -1;
+
+	if (!fifo) {
+		nbdkit_error("out of memory");
+		return -1;
+	}
+	self.alive_fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (self.alive_fd < 0 && errno == ENOENT)
+		return 0; /* run by hand: lives until it is told to end */
+	/* A writer that was and went makes the hang-up visible even if the starter died. */
+	if (self.alive_fd >= 0)
+		w = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (self.alive_fd < 0 || w < 0 || self.wake_fd < 0) {
+		nbdkit_error("%s: %s", fifo, strerror(errno));
+		return -1;
+	}
+	if (pthread_create(&self.watch, NULL, watch_main, NULL) != 0) {
+		nbdkit_error("cannot start a thread");
+		return -1;
+	}
+	self.watching = true;
+	return 0;
+}
+
+/* After the fork, because LMDB environments and threads do not survive one. */
+static int kiln_after_fork(void)
+{
+	auto_err struct err e = ERR_INIT;
+	struct store_config c = {
+		.dir = self.dir,
+		.regions = self.regions,
+		.n_regions = self.n_regions,
+		.cache_bytes = self.cache_bytes,
+		.read_only = true,
+	};
+
+	if (store_open(&c, &self.store, &e) < 0) {
+		nbdkit_error("%s", err_str(&e));
+		return -1;
+	}
+	return watch_start();
+}
+
+static void wake(bool quit)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&self.lock);
+	self.quit = self.quit || quit;
+	pthread_mutex_unlock(&self.lock);
+	if (self.wake_fd >= 0)
+		(void) !write(self.wake_fd, &one, sizeof(one));
+}
+
+static void kiln_cleanup(void)
+{
+	wake(true);
+	if (self.watching)
+		(void) pthread_join(self.watch, NULL);
+	self.watching = false;
+}
+
+static void kiln_unload(void)
+{
+	store_close(self.store);
+	for (size_t i = 0; i < self.n_regions; i++) {
+		free((void *) (uintptr_t) self.regions[i].name);
+		free((void *) (uintptr_t) self.regions[i].url);
+	}
+	free(self.run);
+	free(self.dir);
+}
+
+static int kiln_preconnect(int readonly)
+{
+	int64_t uid = nbdkit_peer_uid();
+	bool ok = uid == 0 || uid == (int64_t) getuid();
+
+	for (size_t i = 0; i < self.n_uids && !ok; i++)
+		ok = uid == self.uids[i];
+	if (!ok)
+		nbdkit_error("client with uid %lld refused", (long long) uid);
+	return ok ? 0 : -1;
+}
+
+/* Exports are never listed: a name is a secret. */
+static int kiln_list_exports(int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+	return 0;
+}
+
+static const char *kiln_default_export(int readonly, int is_tls)
+{
+	return "";
+}
+
+/* The preferred region that this daemon knows. */
+static int choose_region(const json_t *regions)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(regions, i, v)
+	{
+		const char *name = json_string_value(v);
+		int r = name ? store_region_index(self.store, name, NULL) : -1;
+
+		if (r >= 0)
+			return r;
+	}
+	return -1;
+}
+
+static int open_export(const char *name, struct handle *h, struct err *err)
+{
+	auto_free char *path = strf("%s/exports/%s", self.run, name);
+	auto_json json_t *j = NULL;
+	struct disk_ref disk;
+	int region, r;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = json_read_file(path, &j, err);
+	if (r < 0)
+		return r;
+	r = disk_ref_from_json(json_object_get(j, "disk"), &disk, err);
+	if (r < 0)
+		return r;
+	region = choose_region(json_object_get(j, "regions"));
+	if (region < 0)
+		return err_set(err, -ENOENT, "none of its regions is known here");
+	h->size = disk.size_bytes;
+	return store_reader_open(self.store, (unsigned) region, &disk, &h->reader, err);
+}
+
+static void *kiln_open(int readonly)
+{
+	const char *name = nbdkit_export_name();
+	auto_err struct err e = ERR_INIT;
+	struct handle *h;
+
+	if (!name || strlen(name) != NAME_CHARS || strspn(name, "0123456789abcdef") != NAME_CHARS) {
+		nbdkit_error("no such export");
+		return NULL;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h) {
+		nbdkit_error("out of memory");
+		return NULL;
+	}
+	if (open_export(name, h, &e) < 0) {
+		/* Names are capabilities: only their beginning is logged. */
+		nbdkit_error("export %.6s...: %s", name, err_str(&e));
+		free(h);
+		return NULL;
+	}
+	pthread_mutex_lock(&self.lock);
+	self.clients++;
+	pthread_mutex_unlock(&self.lock);
+	return h;
+}
+
+static void kiln_close(void *handle)
+{
+	struct handle *h = handle;
+
+	store_reader_close(h->reader);
+	free(h);
+	pthread_mutex_lock(&self.lock);
+	self.clients--;
+	pthread_mutex_unlock(&self.lock);
+	wake(false);
+}
+
+static int64_t kiln_get_size(void *handle)
+{
+	return (int64_t) ((struct handle *) handle)->size;
+}
+
+static int kiln_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
+{
+	*minimum = 1;
+	*preferred = PREFERRED;
+	*maximum = REQUEST_MAX;
+	return 0;
+}
+
+static int kiln_yes(void *handle)
+{
+	return 1;
+}
+
+static int kiln_can_cache(void *handle)
+{
+	return NBDKIT_CACHE_EMULATE; /* reading is what fills the cache */
+}
+
+static int fail(const struct err *e)
+{
+	nbdkit_error("%s", err_str(e));
+	nbdkit_set_error(EIO);
+	return -1;
+}
+
+static int kiln_pread(void *handle, void *buf, uint32_t count, uint64_t offset, uint32_t flags)
+{
+	auto_err struct err e = ERR_INIT;
+	struct handle *h = handle;
+
+	return store_reader_read(h->reader, buf, count, offset, &e) < 0 ? fail(&e) : 0;
+}
+
+static int kiln_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+			struct nbdkit_extents *extents)
+{
+	auto_err struct err e = ERR_INIT;
+	struct handle *h = handle;
+	uint64_t end = offset + count;
+
+	while (offset < end) {
+		uint64_t len;
+		bool zero;
+
+		if (store_reader_hole(h->reader, offset, end - offset, &zero, &len, &e) < 0)
+			return fail(&e);
+		if (nbdkit_add_extent(extents, offset, len,
+				      zero ? NBDKIT_EXTENT_ZERO | NBDKIT_EXTENT_HOLE : 0) < 0)
+			return -1;
+		offset += len;
+		if (flags & NBDKIT_FLAG_REQ_ONE)
+			break;
+	}
+	return 0;
+}
+
+static struct nbdkit_plugin plugin = {
+	.name = "kiln",
+	.longname = "kiln image store",
+	.version = KILN_VERSION,
+	.description = "Read-only, verified disks of kiln's image store",
+	.config = kiln_config,
+	.config_complete = kiln_config_complete,
+	.config_help = "run=<DIR>            (required) run directory with exports/\n"
+		       "dir=<DIR>            (required) directory of the store's lookup\n"
+		       "region=<NAME>=<URL>  (required) a region; may be repeated\n"
+		       "cache=<BYTES>        size of the cache of decoded chunks\n"
+		       "uid=<N>              another user id that may connect",
+	.after_fork = kiln_after_fork,
+	.cleanup = kiln_cleanup,
+	.unload = kiln_unload,
+	.preconnect = kiln_preconnect,
+	.list_exports = kiln_list_exports,
+	.default_export = kiln_default_export,
+	.open = kiln_open,
+	.close = kiln_close,
+	.get_size = kiln_get_size,
+	.block_size = kiln_block_size,
+	.can_multi_conn = kiln_yes,
+	.can_extents = kiln_yes,
+	.can_cache = kiln_can_cache,
+	.pread = kiln_pread,
+	.extents = kiln_extents,
+};
+
+NBDKIT_REGISTER_PLUGIN(plugin)

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/export.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/timeutil.h"
+#include "store/internal.h"
+
+#define START_MS  30000
+#define STOP_MS   10000
+#define PLUGIN_SO "kiln-nbdkit-plugin.so"
+#define LOG_MAX   (1u << 20) /* a longer log is begun anew */
+
+struct nbd_host {
+	struct store *store;
+	struct store_session *session; /* holds exported disks */
+	char *run;                     /* owned */
+	char *socket;                  /* owned */
+	int users_fd;                  /* shared lock on nbd.users */
+	int alive_fd;                  /* write end of nbd.alive */
+	pid_t pid;                     /* set when this process started it */
+	int pidfd;
+};
+
+struct nbd_export {
+	struct nbd_host *host;
+	char name[33];
+	char *path;    /* owned; RUN/exports/NAME */
+	char *root_id; /* owned; of the session root */
+	unsigned region;
+	struct journal_entry *entry;
+};
+
+static void host_free(struct nbd_host *h)
+{
+	if (!h)
+		return;
+	store_session_end(h->session);
+	closep(&h->alive_fd);
+	closep(&h->users_fd);
+	closep(&h->pidfd);
+	free(h->run);
+	free(h->socket);
+	free(h);
+}
+
+static char *run_path(const struct nbd_host *h, const char *name)
+{
+	return path_join(h->run, name);
+}
+
+/* The daemon's read end keeps the FIFO writable; without a reader the open fails. */
+static int join(struct nbd_host *h)
+{
+	auto_free char *fifo = run_path(h, "nbd.alive");
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	auto_fd int s = -1;
+
+	if (!fifo)
+		return -ENOMEM;
+	h->alive_fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (h->alive_fd < 0)
+		return -errno;
+	s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (s < 0)
+		return -errno;
+	(void) snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", h->socket);
+	if (connect(s, (struct sockaddr *) &sa, sizeof(sa)) < 0) {
+		int r = -errno;
+
+		close(h->alive_fd);
+		h->alive_fd = -1;
+		return r;
+	}
+	return 0;
+}
+
+static int find_plugin(const char *plugin, char **ret, struct err *err)
+{
+	const char *env = getenv("KILN_NBD_PLUGIN"), *exe = proc_self_exe();
+	auto_free char *dir = exe ? path_dirname(exe) : NULL;
+	auto_free char *beside = dir ? strf("%s/nbd/" PLUGIN_SO, dir) : NULL;
+	auto_free char *same = dir ? strf("%s/" PLUGIN_SO, dir) : NULL;
+	const char *tries[] = {plugin, plugin ? NULL : env, beside, same,
+			       KILN_PLUGIN_DIR "/" PLUGIN_SO};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
+		if (!tries[i] || (i < 2 && !*tries[i]))
+			continue;
+		if (i >= 2 && !file_exists(tries[i]))
+			continue;
+		*ret = realpath(tries[i], NULL); /* nbdkit takes a name with a slash as a path */
+		if (!*ret)
+			return err_set(err, -errno, "nbdkit plugin %s: %s", tries[i],
+				       strerror(errno));
+		return 0;
+	}
+	(void) err_set(err, -ENOENT, "nbdkit plugin " PLUGIN_SO " not found");
+	err_hint(err, "Set KILN_NBD_PLUGIN to its path, or run `make install`.");
+	return -ENOENT;
+}
+
+/* Last lines of the daemon's log, for the message of a failed start. */
+static void log_tail(const char *path, struct err *err, int code)
+{
+	auto_buf struct buf b = BUF_INIT(LOG_MAX * 2);
+	const char *text;
+
+	if (file_read_all(path, &b, NULL) < 0)
+		return;
+	text = buf_str(&b);
+	if (b.len > 1000)
+		text += b.len - 1000;
+	(void) err_set(err, code, "nbdkit did not start: %s", text);
+}
+
+/* Waits for @pidfile to appear, or for the process to end. */
+static int wait_ready(const struct nbd_host *h, const char *pidfile, int watch_fd, struct err *err)
+{
+	int64_t end = time_mono_ns() + (int64_t) START_MS * 1000000;
+
+	while (!file_exists(pidfile)) {
+		struct pollfd p[2] = {{.fd = watch_fd, .events = POLLIN},
+				      {.fd = h->pidfd, .events = POLLIN}};
+		int64_t left = (end - time_mono_ns()) / 1000000;
+		char drain[4096];
+
+		if (left <= 0)
+			return err_set(err, -ETIMEDOUT, "nbdkit was not ready after %d s",
+				       START_MS / 1000);
+		if (poll(p, 2, (int) left) < 0 && errno != EINTR)
+			return err_set(err, -errno, "poll: %s", strerror(errno));
+		if (p[1].revents)
+			return err_set(err, -EIO, "nbdkit ended at its start");
+		if (p[0].revents && read(watch_fd, drain, sizeof(drain)) < 0 && errno != EAGAIN)
+			return err_set(err, -errno, "inotify: %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* nbdkit's arguments: fixed ones, then one region= for each region. */
+static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char *plugin,
+			const char *pidfile)
+{
+	const struct store *s = h->store;
+	const char *fixed[] = {nbdkit, "-f", "-r", "-U", h->socket, "-P", pidfile, plugin};
+	struct cache_stats cs;
+	char **argv = NULL;
+	int r = 0;
+
+	cache_stats_get(s->cache, &cs);
+	for (size_t i = 0; i < ARRAY_SIZE(fixed) && r == 0; i++)
+		r = strv_push(&argv, fixed[i]);
+	for (size_t i = 0; i < s->n_regions + 3 && r == 0; i++) {
+		auto_free char *a = NULL;
+
+		if (i == 0)
+			a = strf("run=%s", h->run);
+		else if (i == 1)
+			a = strf("dir=%s", s->dir);
+		else if (i == 2)
+			a = strf("cache=%llu", (unsigned long long) cs.max_bytes);
+		else
+			a = strf("region=%s=%s", region_name_of(s, (unsigned) i - 3),
+				 s->regions[i - 3].url);
+		r = a ? strv_push(&argv, a) : -ENOMEM;
+	}
+	if (r < 0) {
+		strv_free(argv);
+		return NULL;
+	}
+	return argv;
+}
+
+static int open_log(const char *path, struct err *err)
+{
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (fstat(fd, &st) == 0 && st.st_size > (off_t) LOG_MAX)
+		(void) ftruncate(fd, 0);
+	return fd;
+}
+
+/* The FIFO, made anew, open at both ends; the read end is a stand-in until the daemon has it. */
+static int open_fifo(struct nbd_host *h, int *ret_read, struct err *err)
+{
+	auto_free char *fifo = run_path(h, "nbd.alive");
+	auto_fd int rd = -1;
+
+	if (!fifo)
+		return err_set(err, -ENOMEM, "out of memory");
+	(void) unlink(fifo);
+	if (mkfifo(fifo, 0600) < 0)
+		return err_set(err, -errno, "%s: %s", fifo, strerror(errno));
+	rd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (rd >= 0)
+		h->alive_fd = open(fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (rd < 0 || h->alive_fd < 0)
+		return err_set(err, -errno, "%s: %s", fifo, strerror(errno));
+	*ret_read = take_fd(rd);
+	return 0;
+}
+
+/* With nbd.lock held and no daemon there. */
+static int start(struct nbd_host *h, const char *plugin, struct err *err)
+{
+	auto_free char *pidfile = run_path(h, "nbd.pid"), *log = run_path(h, "nbd.log");
+	auto_free char *so = NULL, *nbdkit = NULL;
+	auto_strv char **argv = NULL;
+	auto_fd int rd = -1, watch = -1, log_fd = -1;
+	struct proc_spec ps = {0};
+	int r;
+
+	if (!pidfile || !log)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = find_plugin(plugin, &so, err);
+	if (r >= 0)
+		r = proc_find("nbdkit", "nbdkit", &nbdkit, err);
+	if (r < 0)
+		return r;
+	argv = make_argv(h, nbdkit, so, pidfile);
+	if (!argv)
+		return err_set(err, -ENOMEM, "out of memory");
+	(void) unlink(pidfile);
+	(void) unlink(h->socket);
+	r = open_fifo(h, &rd, err);
+	if (r < 0)
+		return r;
+	log_fd = open_log(log, err);
+	if (log_fd < 0)
+		return log_fd;
+	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (watch < 0 || inotify_add_watch(watch, h->run, IN_CREATE | IN_MOVED_TO) < 0)
+		return err_set(err, -errno, "inotify: %s", strerror(errno));
+	ps.argv = (const char *const *) argv;
+	r = proc_spawn(&ps, log_fd, &h->pid, &h->pidfd, err);
+	if (r < 0)
+		return r;
+	r = wait_ready(h, pidfile, watch, err);
+	if (r < 0) {
+		log_tail(log, err, r);
+		(void) proc_stop(h->pid, h->pidfd, 1000);
+		h->pid = 0;
+	}
+	return r;
+}
+
+static int host_new(struct store *s, const char *run_dir, struct nbd_host **ret, struct err *err)
+{
+	auto_free char *exports = NULL;
+	struct nbd_host *h;
+	int r;
+
+	r = file_mkdir_p(run_dir, 0750, err);
+	if (r < 0)
+		return r;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return err_set(err, -ENOMEM, "out of memory");
+	h->store = s;
+	h->users_fd = h->alive_fd = h->pidfd = -1;
+	h->run = realpath(run_dir, NULL);
+	h->socket = h->run ? run_path(h, "nbd.sock") : NULL;
+	exports = h->run ? run_path(h, "exports") : NULL;
+	if (!h->socket || !exports)
+		r = err_set(err, -ENOMEM, "out of memory");
+	else if (strlen(h->socket) >= sizeof(((struct sockaddr_un *) 0)->sun_path))
+		r = err_set(err, -ENAMETOOLONG,
+			    "socket path %s is over 107 bytes: choose a "
+			    "shorter run directory",
+			    h->socket);
+	if (r >= 0)
+		r = file_mkdir_p(exports, 0750, err);
+	if (r < 0) {
+		host_free(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
+		     struct nbd_host **ret, struct err *err)
+{
+	auto_free char *lock = NULL, *users = NULL;
+	auto_fd int lock_fd = -1;
+	struct nbd_host *h = NULL;
+	int r = host_new(s, run_dir, &h, err);
+
+	if (r < 0)
+		return err_ctx(err, r, "nbd server");
+	lock = run_path(h, "nbd.lock");
+	users = run_path(h, "nbd.users");
+	if (!lock || !users)
+		r = err_set(err, -ENOMEM, "out of memory");
+	if (r >= 0)
+		r = store_session_begin(s, "exports", &h->session, err);
+	if (r >= 0)
+		r = lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err);
+	if (r >= 0)
+		r = lock_file(users, LOCK_SHARED, &h->users_fd, err);
+	if (r >= 0 && join(h) < 0)
+		r = start(h, plugin, err);
+	if (r < 0) {
+		host_free(h);
+		return err_ctx(err, r, "nbd server");
+	}
+	*ret = h;
+	return 0;
+}
+
+/* Is nobody else holding nbd.users? */
+static bool last_user(const struct nbd_host *h)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(h->users_fd, F_OFD_SETLK, &fl) == 0;
+}
+
+/* The daemon ends by itself when the FIFO has no writer; a client that stays connected keeps it
+ * alive, then it is left to that client. */
+static void await_end(struct nbd_host *h)
+{
+	int64_t end = time_mono_ns() + (int64_t) STOP_MS * 1000000;
+	auto_free char *pidfile = run_path(h, "nbd.pid");
+	auto_fd int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	siginfo_t si;
+
+	if (h->pidfd >= 0) {
+		struct pollfd p = {.fd = h->pidfd, .events = POLLIN};
+
+		while (poll(&p, 1, STOP_MS) < 0 && errno == EINTR)
+			;
+		if (p.revents)
+			(void) waitid(P_PIDFD, (id_t) h->pidfd, &si, WEXITED | WNOHANG);
+		return;
+	}
+	/* Another process started it: it removes its pid file at its end. */
+	if (!pidfile || watch < 0 || inotify_add_watch(watch, h->run, IN_DELETE) < 0)
+		return;
+	while (file_exists(pidfile)) {
+		struct pollfd p = {.fd = watch, .events = POLLIN};
+		int64_t left = (end - time_mono_ns()) / 1000000;
+		char drain[4096];
+
+		if (left <= 0 || (poll(&p, 1, (int) left) > 0 &&
+				  read(watch, drain, sizeof(drain)) < 0 && errno != EAGAIN))
+			return;
+	}
+}
+
+void nbd_host_release(struct nbd_host *h)
+{
+	bool last;
+
+	if (!h)
+		return;
+	last = last_user(h);
+	closep(&h->alive_fd);
+	h->alive_fd = -1;
+	if (last)
+		await_end(h);
+	host_free(h);
+}
+
+const char *nbd_host_socket(const struct nbd_host *h)
+{
+	return h->socket;
+}
+
+/* {"disk":{..},"regions":["preferred","other",..]} */
+static char *export_text(const struct nbd_export *e, const struct disk_ref *disk)
+{
+	const struct store *s = e->host->store;
+	auto_json json_t *j = json_pack("{s:o*, s:[]}", "disk", disk_ref_to_json(disk), "regions");
+	json_t *regions = json_object_get(j, "regions");
+
+	if (!regions || !json_object_get(j, "disk"))
+		return NULL;
+	for (size_t i = 0; i < s->n_regions; i++) {
+		unsigned g = (unsigned) ((e->region + i) % s->n_regions);
+
+		if (json_array_append_new(regions, json_string(region_name_of(s, g))) < 0)
+			return NULL;
+	}
+	return json_compact(j);
+}
+
+static int hold_disk(struct nbd_export *e, const struct disk_ref *disk, struct err *err)
+{
+	struct root_row row = {
+		.region = region_name_of(e->host->store, e->region),
+		.kind = "session",
+		.id = e->root_id,
+		.root = disk->root,
+		.digest = disk->digest,
+		.size_bytes = disk->size_bytes,
+	};
+
+	if (digest_is_zero(&disk->root))
+		return 0;
+	return packs_root_hold(e->host->store->meta, &e->host->session->key, &row, err);
+}
+
+static int export_make(struct nbd_export *e, const struct disk_ref *disk, struct err *err)
+{
+	struct journal *j = e->host->store->journal;
+	auto_free char *text = NULL;
+	int r = tmp_name(e->name);
+
+	if (r < 0)
+		return err_set(err, r, "no random name");
+	e->path = strf("%s/exports/%s", e->host->run, e->name);
+	e->root_id = strf("%s/%s", e->host->session->key.id, e->name);
+	text = export_text(e, disk);
+	if (!e->path || !e->root_id || !text)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = session_renew(e->host->session, err);
+	if (r >= 0)
+		r = hold_disk(e, disk, err);
+	if (r >= 0 && j)
+		r = journal_add(j, "file", json_pack("{s:s}", "path", e->path), &e->entry, err);
+	if (r >= 0)
+		r = file_write_atomic(e->path, text, strlen(text), 0640, err);
+	return r;
+}
+
+int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
+		   struct nbd_export **ret, struct err *err)
+{
+	struct nbd_export *e;
+	int r = store_region_check(h->store, region, err);
+
+	if (r < 0)
+		return r;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return err_set(err, -ENOMEM, "out of memory");
+	e->host = h;
+	e->region = region;
+	r = export_make(e, disk, err);
+	if (r < 0) {
+		nbd_export_free(e);
+		return err_ctx(err, r, "export");
+	}
+	*ret = e;
+	return 0;
+}
+
+const char *nbd_export_name(const struct nbd_export *e)
+{
+	return e->name;
+}
+
+void nbd_export_free(struct nbd_export *e)
+{
+	struct store *s;
+
+	if (!e)
+		return;
+	s = e->host->store;
+	if (e->path)
+		(void) unlink(e->path);
+	if (e->root_id)
+		(void) packs_root_remove(s->meta, region_name_of(s, e->region), "session",
+					 e->root_id, NULL);
+	journal_drop(e->entry);
+	free(e->path);
+	free(e->root_id);
+	free(e);
+}
