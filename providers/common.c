@@ -6,6 +6,24 @@
 #include "meta/row.h"
 #include "providers/common.h"
 
+const char *const gallery_api_versions[] = {
+	"2025-12-03", "2025-03-03", "2024-03-03", "2023-07-03", "2022-08-03",
+	"2022-03-03", "2022-01-03", "2021-10-01", "2021-07-01", "2020-09-30",
+	"2019-12-01", "2019-07-01", "2019-03-01", "2018-06-01", NULL,
+};
+const char *const compute_api_versions[] = {
+	"2026-04-01", "2025-04-01", "2024-07-01", "2024-03-01", "2023-09-01", "2023-07-01",
+	"2023-03-01", "2022-11-01", "2022-08-01", "2022-03-01", "2021-11-01", "2021-07-01",
+	"2021-04-01", "2021-03-01", "2020-12-01", "2020-06-01", "2019-12-01", "2019-07-01",
+	"2019-03-01", "2018-10-01", "2018-06-01", "2018-04-01", "2017-12-01", "2017-03-30",
+	"2016-03-30", "2015-06-15", NULL,
+};
+const char *const builder_api_versions[] = {
+	"2025-10-01",         "2024-02-01",         "2023-07-01", "2022-07-01",
+	"2022-02-14",         "2021-10-01",         "2020-02-14", "2019-05-01-preview",
+	"2019-02-01-preview", "2018-02-01-preview", NULL,
+};
+
 int refuse(struct err *err, int code, const char *arm, const char *target, const char *fmt, ...)
 {
 	auto_free char *text = NULL;
@@ -111,7 +129,7 @@ int any_child(struct arm *arm, const char *type, const char *parent, char **ret_
 	auto_free char *id = NULL;
 	int r = arm_each(arm, type, parent, first_id, &id, err);
 
-	if (r < 0)
+	if (r < 0 && !id)
 		return r;
 	r = id != NULL;
 	if (ret_id)

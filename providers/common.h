@@ -21,6 +21,11 @@
 
 #define GALLERY_OPERATIONS "providers/Microsoft.Compute/locations/%s/capsOperations"
 
+/* Published api-versions, newest first, for what providers/ advertises. */
+extern const char *const gallery_api_versions[];
+extern const char *const compute_api_versions[];
+extern const char *const builder_api_versions[];
+
 /** refuse() - fail with an ARM code and the field at fault (NULL = none). Return: @code. */
 int refuse(struct err *err, int code, const char *arm, const char *target, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));

@@ -36,7 +36,7 @@ static int check_unique(const struct arm_call *c, struct err *err)
 	if (!sub)
 		return no_memory(err);
 	r = arm_each(c->arm, TYPE_GALLERY, sub, find_namesake, &n, err);
-	if (r >= 0 && n.id)
+	if (n.id)
 		r = refuse(err, -EEXIST, "Conflict", "name",
 			   "gallery name '%s' is in use in this subscription: %s", c->id->name,
 			   n.id);
@@ -88,15 +88,7 @@ static int gallery_write(struct arm_call *c, struct err *err)
 
 static int gallery_delete(struct arm_call *c, struct err *err)
 {
-	auto_free char *child = NULL;
-	int r = any_child(c->arm, TYPE_DEFINITION, c->id->text, &child, err);
-
-	if (r > 0)
-		return refuse(err, -EBUSY, "CannotDeleteResource", NULL,
-			      "cannot delete gallery '%s' before its nested resources are deleted: "
-			      "%s and others",
-			      c->id->name, child);
-	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
+	return arm_call_job(c, "delete", NULL, err); /* arm/ refuses while definitions exist */
 }
 
 static int gallery_record(struct arm_job *job, bool deleted, struct err *err)
@@ -166,6 +158,7 @@ const struct arm_type type_galleries = {
 	.name = TYPE_GALLERY,
 	.scope = ARM_SCOPE_GROUP,
 	.first_version = "2018-06-01",
+	.versions = gallery_api_versions,
 	.name_pattern = "^[A-Za-z0-9]([A-Za-z0-9_.]*[A-Za-z0-9])?$",
 	.name_max = 80,
 	.operation_path = GALLERY_OPERATIONS,

@@ -41,7 +41,7 @@ static int check_triplet(const struct arm_call *c, struct err *err)
 	struct triplet t = {.c = c};
 	int r = arm_each(c->arm, TYPE_DEFINITION, c->id->parent, find_triplet, &t, err);
 
-	if (r >= 0 && t.id)
+	if (t.id)
 		r = refuse(err, -EEXIST, "Conflict", "properties.identifier",
 			   "publisher, offer and sku are those of %s; they are unique in a gallery",
 			   t.id);
@@ -269,15 +269,7 @@ static int definition_write(struct arm_call *c, struct err *err)
 
 static int definition_delete(struct arm_call *c, struct err *err)
 {
-	auto_free char *child = NULL;
-	int r = any_child(c->arm, TYPE_VERSION, c->id->text, &child, err);
-
-	if (r > 0)
-		return refuse(err, -EBUSY, "CannotDeleteResource", NULL,
-			      "cannot delete image definition '%s' before its nested resources are "
-			      "deleted: %s and others",
-			      c->id->name, child);
-	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
+	return arm_call_job(c, "delete", NULL, err); /* arm/ refuses while versions exist */
 }
 
 static int definition_record(struct arm_job *job, bool deleted, struct err *err)
@@ -375,6 +367,7 @@ const struct arm_type type_gallery_images = {
 	.name = TYPE_DEFINITION,
 	.scope = ARM_SCOPE_GROUP,
 	.first_version = "2018-06-01",
+	.versions = gallery_api_versions,
 	.name_pattern = "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$",
 	.name_max = 80,
 	.operation_path = GALLERY_OPERATIONS,

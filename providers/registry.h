@@ -7,7 +7,8 @@
 
 extern const struct arm_type *const provider_types[]; /* NULL-terminated */
 
-extern const struct arm_type type_tenants, type_subscriptions, type_locations, type_providers;
+extern const struct arm_type type_tenants, type_subscriptions, type_locations;
+extern const struct arm_type type_providers, type_tenant_providers;
 extern const struct arm_type type_resource_groups;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
 extern const struct arm_type type_managed_images;

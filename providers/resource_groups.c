@@ -4,11 +4,6 @@
 #include "providers/common.h"
 #include "providers/registry.h"
 
-static int group_write(struct arm_call *c, struct err *err)
-{
-	return set_str(c->doc, "properties.provisioningState", "Succeeded", err);
-}
-
 static int group_delete(struct arm_call *c, struct err *err)
 {
 	return arm_call_job(c, "delete", NULL, err);
@@ -78,9 +73,9 @@ const struct arm_type type_resource_groups = {
 	.name_max = 90,
 	.operation_path = "operationresults",
 	.tracked = true,
+	.children = ARM_CHILDREN_HOOK,
 	.properties = group_properties,
 	.envelope = group_envelope,
-	.write = group_write,
 	.del = group_delete,
 	.jobs = group_jobs,
 };

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Microsoft.VirtualMachineImages/imageTemplates: hooks. The shape is in template_shape.c, the run
+ * in template_run.c. */
+#include "bake/bake.h"
+#include "base/mem.h"
+#include "providers/common.h"
+#include "providers/registry.h"
+#include "providers/template_run.h"
+#include "providers/template_shape.h"
+
+#define T_EXACT "properties.source.exactVersion"
+#define T_STATE "properties.lastRunStatus.runState"
+
+/* ---- Changes -------------------------------------------------------------------------------- */
+
+/* What a template is may not be changed in place; PATCH may replace these two. */
+static bool may_patch(const struct arm_call *c, const char *key)
+{
+	return strcmp(c->method, "PATCH") == 0 && strcmp(c->api_version, "2024-02-01") >= 0 &&
+	       (strcmp(key, "vmProfile") == 0 || strcmp(key, "distribute") == 0);
+}
+
+static json_t *comparable(const json_t *doc, const char *key)
+{
+	const json_t *v = json_object_get(json_object_get(doc, "properties"), key);
+	json_t *copy = v && !json_is_null(v) ? json_deep_copy(v) : json_object();
+
+	if (copy && strcmp(key, "source") == 0)
+		(void) json_object_del(copy, "exactVersion");
+	return copy;
+}
+
+static int check_unchanged(const struct arm_call *c, struct err *err)
+{
+	for (const struct arm_field *f = template_properties; f->name; f++) {
+		auto_json json_t *a = NULL, *b = NULL;
+
+		if ((f->flags & ARM_READONLY) || may_patch(c, f->name))
+			continue;
+		a = comparable(c->old, f->name);
+		b = comparable(c->doc, f->name);
+		if (!a || !b)
+			return no_memory(err);
+		if (json_equal(a, b))
+			continue;
+		(void) refuse(err, -EPERM, "OperationNotAllowed", NULL,
+			      "properties.%s: update/upgrade of image templates is currently not "
+			      "supported",
+			      f->name);
+		err_target(err, "properties.%s", f->name);
+		err_hint(err, "delete the template and make it anew, or send "
+			      "properties.kiln.replace: true, as 'kiln bake' does");
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* "replace" is an order, not a property. */
+static bool take_replace(struct arm_call *c)
+{
+	json_t *kiln = json_at(c->doc, "properties.kiln");
+	bool replace = json_bool_at(kiln, "replace", false);
+
+	if (!kiln)
+		return false;
+	(void) json_object_del(kiln, "replace");
+	if (json_object_size(kiln) == 0)
+		del_at(c->doc, "properties.kiln");
+	return replace;
+}
+
+static int check_identity(const struct arm_call *c, struct err *err)
+{
+	const char *type = json_str_at(c->doc, "identity.type");
+	size_t n = json_object_size(json_at(c->doc, "identity.userAssignedIdentities"));
+
+	if (!json_is_object(json_object_get(c->doc, "identity")))
+		return refuse(err, -EINVAL, "InvalidParameter", "identity",
+			      "identity is missing: {\"type\": \"None\"}, or \"UserAssigned\" with "
+			      "one identity");
+	if (type && strcmp(type, "UserAssigned") == 0 && n != 1)
+		return refuse(err, -EINVAL, "InvalidParameter", "identity.userAssignedIdentities",
+			      "identity.userAssignedIdentities: exactly one identity expected, %zu "
+			      "given",
+			      n);
+	if (type && strcmp(type, "None") == 0 && n > 0)
+		return refuse(err, -EINVAL, "InvalidParameter", "identity.userAssignedIdentities",
+			      "identity.userAssignedIdentities: none expected with type None");
+	return 0;
+}
+
+static bool auto_run(const json_t *doc)
+{
+	const char *state = json_str_at(doc, "properties.autoRun.state");
+
+	return state && strcmp(state, "Enabled") == 0;
+}
+
+static int template_write(struct arm_call *c, struct err *err)
+{
+	bool replace = take_replace(c);
+	int r = check_identity(c, err);
+
+	if (r == 0)
+		r = bake_check(c->doc, c->api_version, err);
+	if (r == 0 && c->old && !replace)
+		r = check_unchanged(c, err);
+	if (r == 0 && (!c->old || replace))
+		r = set_str(c->doc, "madeWith", c->api_version, err);
+	if (r < 0)
+		return r;
+	return arm_call_job(c, c->old ? "update" : "create",
+			    json_pack("{s:b}", "autoRun", auto_run(c->doc)), err);
+}
+
+static int template_view(struct arm_call *c, struct err *err)
+{
+	(void) err;
+	(void) json_object_del(c->doc, "madeWith");
+	return 0;
+}
+
+/* ---- Deleting, running, cancelling ---------------------------------------------------------- */
+
+static int refuse_running(const struct arm_call *c, const char *what, struct err *err)
+{
+	char active[UUID_STR_LEN] = "";
+	const char *provisioning = json_str_at(c->old, "properties.provisioningState");
+	const char *run = json_str_at(c->old, T_STATE);
+	int r = arm_running(c->arm, c->id->text, active, err);
+
+	if (r < 0 || !active[0])
+		return r;
+	return refuse(err, -EBUSY, "OperationNotAllowed", NULL,
+		      "cannot %s image template '%s' now: provisioning state '%s', run state '%s'. "
+		      "Wait for operation %s, or cancel it",
+		      what, c->id->name, provisioning ? provisioning : "", run ? run : "None",
+		      active);
+}
+
+static int template_delete(struct arm_call *c, struct err *err)
+{
+	int r = refuse_running(c, "delete", err);
+
+	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
+}
+
+static int template_run(struct arm_call *c, struct err *err)
+{
+	const char *state = json_str_at(c->old, "properties.provisioningState");
+	int r = refuse_running(c, "run", err);
+
+	if (r < 0)
+		return r;
+	if (state && strcmp(state, "Succeeded") != 0)
+		return refuse(err, -EBUSY, "OperationNotAllowed", NULL,
+			      "image template '%s' is in provisioning state '%s' and cannot be run",
+			      c->id->name, state);
+	return arm_call_job(c, "run", c->body ? json_deep_copy(c->body) : NULL, err);
+}
+
+static int template_cancel(struct arm_call *c, struct err *err)
+{
+	char active[UUID_STR_LEN] = "";
+	const char *state = json_str_at(c->old, T_STATE);
+	int r = arm_running(c->arm, c->id->text, active, err);
+
+	if (r < 0)
+		return r;
+	if (!active[0])
+		return refuse(
+			err, -EPERM, "OperationNotAllowed", NULL,
+			"image template '%s' is not running (run state '%s'): there is nothing "
+			"to cancel",
+			c->id->name, state ? state : "None");
+	r = arm_cancel(c->arm, active, err);
+	c->status = 202;
+	return r;
+}
+
+/* ---- Jobs ----------------------------------------------------------------------------------- */
+
+/* autoRun: the run belongs to the same operation, but how it ends says nothing of the template. */
+static int template_write_job(struct arm_job *job, struct err *err)
+{
+	auto_err struct err why = ERR_INIT;
+	json_t *patch;
+	int r;
+
+	if (!json_bool_at(job->params, "autoRun", false))
+		return 0;
+	patch = json_pack("{s:{s:s}}", "properties", "provisioningState", "Succeeded");
+	r = patch ? arm_job_patch(job, patch, true, err) : no_memory(err);
+	if (r < 0)
+		return r;
+	r = template_run_job(job, &why);
+	if (r == -ECANCELED || r == -ESTALE) {
+		err_move(err, &why);
+		return r;
+	}
+	return 0;
+}
+
+static int template_delete_job(struct arm_job *job, struct err *err)
+{
+	(void) job;
+	(void) err;
+	return 0; /* nothing beside the row: runs are resources of their own */
+}
+
+static const struct arm_field run_shape[] = {
+	{"noCache", ARM_BOOL, ARM_NULLABLE},
+	{"until", ARM_STRING, ARM_NULLABLE, .max = 64},
+	{"force", ARM_BOOL, ARM_NULLABLE},
+	{NULL},
+};
+static const struct arm_action template_actions[] = {
+	{"run", "POST", "run/action", template_run, run_shape},
+	{"cancel", "POST", "cancel/action", template_cancel},
+	{NULL},
+};
+static const struct arm_job_kind template_jobs[] = {
+	{"create", template_write_job, "Creating"},
+	{"update", template_write_job, "Updating"},
+	{"delete", template_delete_job, "Deleting"},
+	{"run", template_run_job, NULL},
+	{NULL},
+};
+
+const struct arm_type type_image_templates = {
+	.name = TYPE_TEMPLATE,
+	.scope = ARM_SCOPE_GROUP,
+	.first_version = "2018-02-01-preview",
+	.strict_from = "2024-02-01",
+	.versions = builder_api_versions,
+	.name_pattern = "^[A-Za-z0-9._-]{1,64}$",
+	.name_max = 64,
+	.operation_path = "providers/Microsoft.VirtualMachineImages/locations/%s/operations",
+	.tracked = true,
+	.children = ARM_CHILDREN_CASCADE,
+	.properties = template_properties,
+	.envelope = template_envelope,
+	.write = template_write,
+	.del = template_delete,
+	.view = template_view,
+	.actions = template_actions,
+	.jobs = template_jobs,
+};
+
+/* ---- runOutputs ----------------------------------------------------------------------------- */
+
+static int output_write(struct arm_call *c, struct err *err)
+{
+	(void) c;
+	return refuse(err, -EPERM, "MethodNotAllowed", NULL,
+		      "run outputs are made by running the image template");
+}
+
+static const struct arm_field output_properties[] = {
+	{"artifactId", ARM_STRING, ARM_READONLY},
+	{"artifactUri", ARM_STRING, ARM_READONLY},
+	{"provisioningState", ARM_STRING, ARM_READONLY},
+	{NULL},
+};
+
+const struct arm_type type_run_outputs = {
+	.name = TYPE_OUTPUT,
+	.scope = ARM_SCOPE_GROUP,
+	.first_version = "2018-02-01-preview",
+	.versions = builder_api_versions,
+	.name_pattern = "^[A-Za-z0-9._-]{1,64}$",
+	.name_max = 64,
+	.stateless = true,
+	.properties = output_properties,
+	.write = output_write,
+	.del = output_write,
+};
