@@ -50,6 +50,8 @@ struct arm_response {
 	char *etag;		 /* owned; all may be NULL */
 	char *location, *async_operation;
 	int retry_after_s;	 /* 0 = no header */
+	char *detail;		 /* owned: what really happened behind a 5xx, for the log of this host;
+				    never for a client */
 	char request_id[UUID_STR_LEN];
 	char operation_id[UUID_STR_LEN]; /* "" unless a job was started */
 };
@@ -84,8 +86,11 @@ enum arm_field_flag {
 	ARM_NULLABLE  = 1 << 4, /* null is accepted and means absent */
 	ARM_LOCATION  = 1 << 5, /* a region name: normalized, must be configured */
 	ARM_ID	      = 1 << 6, /* a resource id */
-	ARM_WRITEONLY = 1 << 7, /* used by hooks, not stored */
+	ARM_WRITEONLY = 1 << 7, /* used by hooks (in call->body), not stored */
 };
+/* In a PUT an absent field means removed, except: one that the request's api-version does not know
+ * (since), ARM_READONLY, ARM_SECRET and ARM_IMMUTABLE ones, and what the table does not know
+ * (hooks and jobs put it there) stay as they are. */
 
 /* One field of an object. An array's element shape is @fields (objects) or @item (scalars). A
  * polymorphic object names its discriminator in @tag and lists one entry per value in @cases. */
@@ -122,12 +127,15 @@ struct arm_call {
 	const struct arm_principal *who;
 	const char *api_version;
 	const char *method;
+	const char *created_version; /* api-version that created the resource: its defaults apply;
+					the request's own while it is being created */
 	bool strict;		 /* unknown fields are refused (type says from which version) */
 	const json_t *old;	 /* stored document, NULL when it is new */
 	json_t *doc;		 /* the document about to be stored: hooks may change it */
 	const json_t *body;	 /* validated request body; NULL for none */
 	/* outputs */
-	json_t *result;		 /* body of an action or computed read; stolen by arm_handle() */
+	json_t *result;		 /* body of an action or computed read; stolen by arm_handle(). A get
+				    hook that sets none and fails not: 404 */
 	int status;		 /* 0 = the method's usual one */
 	struct arm_call_private *priv;
 };
@@ -139,13 +147,29 @@ const char *arm_query(const struct arm_call *c, const char *key);
  *  operation headers. @params is stolen. */
 int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct err *err);
 
+/* Hooks of PUT, PATCH, DELETE and POST run inside the request's write transaction, so that what they
+ * read is what they change; they keep it short and leave waiting (network, disks, guests) to jobs.
+ * A stored document has "id", "name", "type", "systemData" and, as the type says, "location",
+ * "tags", the envelope's fields and "properties"; hooks never need to set the first four. */
+
+/** arm_call_put() - write another resource's document in this request's transaction (made when it
+ *  does not exist). Steals @doc. */
+int arm_call_put(struct arm_call *c, const char *id, json_t *doc, struct err *err);
+/** arm_call_drop() - remove another resource in this request's transaction; absent is success. */
+int arm_call_drop(struct arm_call *c, const char *id, struct err *err);
+
 /* Reading other resources from hooks and jobs (no authorization: hooks call arm_may() first where
  * a caller names the id). New reference; 0 or -ENOENT. */
 int arm_load(struct arm *arm, const char *id, json_t **ret_doc, struct err *err);
 typedef int arm_each_fn(void *arg, const char *id, const json_t *doc);
-/** arm_each() - stored resources of a type under a parent id ("" = all), ids ascending. */
+/** arm_each() - stored resources of a type under an id ("" = all), in the order of lists. @type NULL:
+ *  of all types, ordered by id. @fn runs outside of any query and may change what it is given. */
 int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
 	     struct err *err);
+/** arm_each_below() - ids of everything stored below @id, children before what they are under. */
+int arm_each_below(struct arm *arm, const char *id,
+		   int (*fn)(void *arg, const char *id, const char *type), void *arg,
+		   struct err *err);
 /** arm_may() - may @who do @action ("Microsoft.Compute/galleries/images/versions/read") at @id?
  *  0, or -EACCES with AuthorizationFailed set. */
 int arm_may(struct arm *arm, const struct arm_principal *who, const char *action, const char *id,
@@ -165,9 +189,17 @@ struct arm_action {
 struct arm_job_kind {
 	const char *name;	 /* "create", "update", "delete", "run" */
 	arm_job_fn *run;
-	/* What properties.provisioningState says while it runs, and after failure "Failed"; NULL =
-	 * the job does not touch it ("run"). On success it becomes "Succeeded". */
+	/* What properties.provisioningState says while it runs; afterwards "Succeeded", "Failed" or
+	 * "Canceled". NULL = the job does not touch it ("run"). A job that a DELETE started removes
+	 * the resource by succeeding. */
 	const char *state;
+};
+
+/* What DELETE does about resources below this one. */
+enum arm_children {
+	ARM_CHILDREN_REFUSE,  /* 409 CannotDeleteResource while there are any */
+	ARM_CHILDREN_CASCADE, /* their rows go with it */
+	ARM_CHILDREN_HOOK,    /* the del hook or its job sees to them */
 };
 
 /* Computed types (catalogs, operations) have get/list and no shape. */
@@ -192,7 +224,22 @@ struct arm_type {
 	arm_hook *list;		   /* computed list: c->result is the whole body */
 	const struct arm_action *actions;   /* ends with name NULL */
 	const struct arm_job_kind *jobs;    /* ends with name NULL */
+
+	const char *const *versions; /* api-versions to advertise, newest first, ends with NULL; the
+					accepted range is first_version and everything after it.
+					NULL = first_version alone */
+	enum arm_children children;
+	bool stateless;	   /* no properties.provisioningState (arm/ keeps it otherwise) */
+	bool body_etag;	   /* the body carries "etag" too */
+	bool optional_location; /* a tracked type that may lack a location */
+	/* Orders lists: a key for @name that compares by bytes ("1.10.0" after "1.9.0"); caller
+	 * frees; NULL on ENOMEM. NULL hook = the lower-cased name. */
+	char *(*sort_key)(const char *name);
 };
+
+/** arm_sort_key_version() - a sort_key for dotted decimal names: compares part by part as numbers;
+ *  any other name comes after all of those. */
+char *arm_sort_key_version(const char *name);
 
 /* ---- Jobs --------------------------------------------------------------------------------- */
 
@@ -218,6 +265,8 @@ void arm_job_percent(struct arm_job *job, double percent);
 int arm_job_patch(struct arm_job *job, json_t *patch, bool revision, struct err *err);
 /** arm_job_put() - write another resource's document (e.g. a runOutput); fenced. Steals @doc. */
 int arm_job_put(struct arm_job *job, const char *id, json_t *doc, struct err *err);
+/** arm_job_drop() - remove another resource's row; fenced; absent is success. */
+int arm_job_drop(struct arm_job *job, const char *id, struct err *err);
 /** arm_job_request() - a request of the job's principal, run to the end of its operation in this
  *  thread. Fails with the operation's error. @body stolen or NULL; @ret_body may be NULL. */
 int arm_job_request(struct arm_job *job, const char *method, const char *target, json_t *body,
@@ -229,7 +278,8 @@ void arm_job_result(struct arm_job *job, json_t *result);
  * arm_work() - lease and run jobs until none is due
  * @operation_id: only this one (and waits for it when another worker has it), or NULL = all
  * @events: gets the job's events; may be NULL
- * @cancel: set: the running job is asked to stop as if its operation was cancelled
+ * @cancel: set: the running job is asked to stop as if its operation was cancelled; with reason
+ *          -ESHUTDOWN it is asked to stop and then handed back, due for any worker
  *
  * Return: 0; for one operation also the job's failure (error in @err).
  */

@@ -149,6 +149,17 @@ int job_fence(struct meta *m, const char *id, int64_t token, struct err *err)
 	return r < 0 ? r : n > 0 ? 0 : stale(id, err);
 }
 
+int job_is_child(struct meta *m, const char *id, const char *parent, bool *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(id), DBT(parent)};
+	int64_t n = 0;
+	int r = db_query(meta_db(m), "SELECT COUNT(*) FROM job WHERE id = ? AND parent = ?", p,
+			 ARRAY_SIZE(p), row_int, &n, NULL, err);
+
+	*ret = n > 0;
+	return r;
+}
+
 int job_renew(struct meta *m, const char *id, int64_t token, int64_t lease_us, int64_t percent,
 	      bool *ret_cancel, struct err *err)
 {

@@ -45,6 +45,8 @@ int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, st
 /** job_renew() - extend. *@ret_cancel: the operation was asked to stop. -ESTALE: lost. */
 int job_renew(struct meta *m, const char *id, int64_t token, int64_t lease_us, int64_t percent,
 	      bool *ret_cancel, struct err *err);
+/** job_is_child() - *@ret: is the unfinished job @id one that @parent's job started? */
+int job_is_child(struct meta *m, const char *id, const char *parent, bool *ret, struct err *err);
 /** job_fence() - in a transaction: -ESTALE unless @token is still the job's. */
 int job_fence(struct meta *m, const char *id, int64_t token, struct err *err);
 /** job_checkpoint() - fenced, durable on return when no transaction is open. */

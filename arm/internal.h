@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of arm/ share. */
+#ifndef KILN_ARM_INTERNAL_H
+#define KILN_ARM_INTERNAL_H
+
+#include "arm/arm.h"
+#include "arm/query.h"
+#include "arm/shape.h"
+#include "meta/jobs.h"
+#include "meta/operations.h"
+#include "meta/resources.h"
+
+#define ARM_PAGE       250  /* items of a list page without $top */
+#define ARM_PAGE_MAX   1000 /* largest $top */
+#define ARM_LEASE_US   (30 * INT64_C(1000000))
+#define ARM_CLAIMS_MAX 100 /* a job that was taken over that often ends as failed */
+#define ARM_KEY_MAX    256 /* bytes of an idempotency key */
+#define ARM_RECORDS_US (7 * 24 * 3600 * INT64_C(1000000)) /* operations stay readable */
+#define ARM_KEYS_US    (24 * 3600 * INT64_C(1000000))     /* idempotency keys stay */
+
+struct arm {
+	struct arm_config config;
+	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
+	char *owner;            /* owned: this process, for leases */
+};
+
+/* ---- route.c ------------------------------------------------------------------------------ */
+
+enum route_kind {
+	ROUTE_ITEM,
+	ROUTE_COLLECTION,
+	ROUTE_ACTION,
+	ROUTE_OPERATION, /* status or result of an operation */
+};
+struct route {
+	enum route_kind kind;
+	const struct arm_type *type; /* NULL for operations */
+	const struct arm_action *action;
+	struct arm_id id; /* of the resource; an action's last segment is cut off */
+};
+void route_done(struct route *r);
+/** route_find() - 0, -EINVAL (not an id), -ENOENT (no such type or namespace). */
+int route_find(const struct arm *arm, const char *path, const char *method, struct route *ret,
+	       struct err *err);
+/** route_type() - by name without case; NULL when there is none. */
+const struct arm_type *route_type(const struct arm *arm, const char *name);
+/** route_stored() - do resources of this type exist as rows? */
+bool route_stored(const struct arm_type *type);
+int route_operation_types(struct arm *arm, struct err *err);
+
+/* ---- version.c ---------------------------------------------------------------------------- */
+
+int version_check(const struct route *r, const char *api_version, struct err *err);
+
+/* ---- errors.c ----------------------------------------------------------------------------- */
+
+struct arm_error {
+	int status;
+	const char *code;
+	bool internal; /* the message is for this host only */
+};
+/** error_of() - status and code of a failure. */
+struct arm_error error_of(const struct err *err);
+/** error_json() - {"code","message","target"?,...}; @open: the caller may see internal messages. */
+json_t *error_json(const struct err *err, bool open, const char *request_id);
+/** error_from_json() - the reverse, for a failed operation that somebody in-process waited for. */
+int error_from_json(const json_t *error, struct err *err);
+
+/* ---- authorize.c -------------------------------------------------------------------------- */
+
+/** authorize_action() - "Microsoft.Compute/galleries/write"; caller frees; NULL on ENOMEM. */
+char *authorize_action(const struct route *r, const char *method);
+json_t *principal_json(const struct arm_principal *who);
+
+/* ---- audit.c ------------------------------------------------------------------------------ */
+
+struct audit_event {
+	const struct arm_principal *who;
+	const char *action; /* RBAC action */
+	const char *id;     /* resource */
+	const char *method;
+	const char *result; /* "Success", "Denied", "Accepted", "Failed", ... */
+	const char *request_id, *correlation_id, *operation_id;
+	const char *code; /* ARM error code, or NULL */
+};
+int audit_event(struct arm *arm, const struct audit_event *e, struct err *err);
+
+/* ---- One request -------------------------------------------------------------------------- */
+
+struct request {
+	struct arm *arm;
+	const struct arm_request *req;
+	struct arm_response *res;
+	struct target target;
+	struct route route;
+	char *action;            /* RBAC */
+	json_t *body;            /* parsed, or NULL */
+	char digest[65];         /* of method, target and body */
+	const char *api_version; /* borrowed from @target */
+	const char *parent_op;   /* operation whose job asks, or NULL */
+	bool changed;            /* something was written: goes to the audit log */
+	struct err err;
+};
+
+/* arm_call of a request, with what arm_call_job() needs. */
+struct arm_call_private {
+	const struct request *rq; /* NULL: no request (a view for somebody in-process) */
+	char *job_kind;           /* owned; NULL = no job asked for */
+	json_t *job_params;
+};
+/** call_init() - fields that come from the request and the resource (NULL = none). */
+void call_init(struct arm_call *c, struct arm_call_private *p, const struct request *rq,
+	       const struct resource *res);
+/** call_done() - releases @c->doc, @c->result and what the private part owns. */
+void call_done(struct arm_call *c);
+
+/** request_run() - arm_handle() for a job's nested request when @parent_op is given. */
+void request_run(struct arm *arm, const struct arm_request *req, const char *parent_op,
+		 struct arm_response *ret);
+
+int request_get(struct request *rq);       /* read.c: item, collection */
+int request_write(struct request *rq);     /* write.c: PUT, PATCH; inside a transaction */
+int request_delete(struct request *rq);    /* remove.c; inside a transaction */
+int request_action(struct request *rq);    /* action.c; POST inside a transaction */
+int request_operation(struct request *rq); /* operations.c */
+
+/** parent_check() - subscription, group and parent exist and are not being deleted.
+ *  *@ret_parent: its id as stored; owned by the caller. */
+int parent_check(struct request *rq, bool writing, char **ret_parent);
+/** scope_check() - the same of subscription and group only. */
+int scope_check(struct request *rq, bool writing, char **ret_parent);
+/** not_found() - 404 for the request's resource. not_allowed() - 405. */
+int not_found(struct request *rq);
+int not_allowed(struct request *rq);
+/** etag_check() - If-Match and If-None-Match against a resource (NULL = absent). */
+int etag_check(struct request *rq, const struct resource *res);
+/** etag_matches() - is the etag of @res (NULL = absent) in a header's list? */
+bool etag_matches(const char *header, const struct resource *res);
+char *etag_text(int64_t revision);
+/** respond_resource() - status, etag and the body as the request's version sees the document. */
+int respond_resource(struct request *rq, const struct resource *res, int status);
+/** view_doc() - new reference to the document as the caller may see it. */
+int view_doc(struct request *rq, const struct resource *res, json_t **ret);
+/** start_job() - operation and job of a call that asked for one; response headers. */
+int start_job(struct request *rq, const struct arm_call *c, const struct resource *res);
+/** job_kind_of() - NULL when the type has no such kind. */
+const struct arm_job_kind *job_kind_of(const struct arm_type *type, const char *name);
+/** key_busy() - 409 when an operation is active on the resource. */
+int key_busy(struct arm *arm, const char *key, struct err *err);
+
+/* ---- resource.c: documents ---------------------------------------------------------------- */
+
+/** doc_identify() - set "id", "name" and "type" and systemData. @old may be NULL. */
+int doc_identify(json_t *doc, const struct arm_type *type, const char *id, const char *name,
+		 const json_t *old, const struct arm_principal *who);
+/** resource_init() - a new row's fields from an id whose parent's stored text is @parent. */
+int resource_init(struct resource *res, const struct arm_type *type, const struct arm_id *id,
+		  const char *parent, const char *api_version, struct err *err);
+/** resource_store() - create or update another resource by id (hooks and jobs). Steals @doc. */
+int resource_store(struct arm *arm, const struct arm_principal *who, const char *id, json_t *doc,
+		   struct err *err);
+/** state_set() - properties.provisioningState. 0 or -ENOMEM. */
+int state_set(json_t *doc, const char *state);
+
+/* ---- operations.c ------------------------------------------------------------------------- */
+
+/** operation_url() - relative; @monitor: the Location style. Caller frees. */
+char *operation_url(const struct arm *arm, const struct operation *o, bool monitor);
+/** operation_failure() - the err of an ended operation that did not succeed; 0 when it did. */
+int operation_failure(const struct operation *o, struct err *err);
+/** url_absolute() - with the request's base or the endpoint; caller frees. */
+char *url_absolute(const struct request *rq, const char *relative);
+
+/* ---- owner.c ------------------------------------------------------------------------------ */
+
+/** owner_text() - this process; caller frees. owner_alive() - job_alive_fn. */
+char *owner_text(void);
+bool owner_alive(void *arg, const char *owner);
+
+/* ---- work.c ------------------------------------------------------------------------------- */
+
+int work_one(struct arm *arm, const char *operation_id, const struct event_sink *events,
+	     struct cancel *cancel, struct err *err);
+
+#endif
