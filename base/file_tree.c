@@ -11,32 +11,34 @@ int file_mkdir_p(const char *path, mode_t mode, struct err *err)
 {
 	auto_free char *copy = strdup(path);
 	struct stat st;
+	int r = 0;
 
 	if (!copy)
 		return err_set(err, -ENOMEM, "make directory %s: out of memory", path);
 	for (char *p = copy + (*copy == '/');; p++) {
 		char c = *p;
-		int r;
 
 		if (c && c != '/')
 			continue;
 		*p = '\0';
 		r = *copy ? sys_get()->mkdirat(AT_FDCWD, copy, mode) : 0;
 		if (r < 0 && errno != EEXIST) {
-			r = -errno;
-			err_target(err, "%s", path);
-			return err_set(err, r, "make directory %s: %s", copy, strerrordesc_np(-r));
+			r = err_set(err, -errno, "make directory %s: %s", copy,
+				    strerrordesc_np(errno));
+			break;
 		}
+		r = 0;
 		*p = c;
 		if (!c)
 			break;
 	}
-	if (stat(path, &st) < 0)
-		return err_set(err, -errno, "make directory %s: %s", path, strerrordesc_np(errno));
-	if (!S_ISDIR(st.st_mode))
-		return err_set(err, -ENOTDIR, "make directory %s: a file of that name exists",
-			       path);
-	return 0;
+	if (r == 0 && stat(path, &st) < 0)
+		r = err_set(err, -errno, "make directory %s: %s", path, strerrordesc_np(errno));
+	else if (r == 0 && !S_ISDIR(st.st_mode))
+		r = err_set(err, -ENOTDIR, "make directory %s: a file of that name exists", path);
+	if (r < 0)
+		err_target(err, "%s", path);
+	return r;
 }
 
 /*

@@ -41,12 +41,27 @@ int tmp_dir_teardown(void **state)
 
 const char *tmp_path(const char *dir, const char *name)
 {
-	static char ring[16][512];
-	static unsigned next;
-	char *p = ring[next++ % ARRAY_SIZE(ring)];
+	static struct known {
+		struct known *next;
+		char path[];
+	} * all;
+	size_t n = strlen(dir) + strlen(name) + 2;
+	struct known *k = all;
+	char *path = malloc(n);
 
-	assert_true(snprintf(p, sizeof(ring[0]), "%s/%s", dir, name) < (int) sizeof(ring[0]));
-	return p;
+	assert_non_null(path);
+	(void) snprintf(path, n, "%s/%s", dir, name);
+	while (k && strcmp(k->path, path) != 0)
+		k = k->next;
+	if (!k) {
+		k = malloc(sizeof(*k) + n);
+		assert_non_null(k);
+		memcpy(k->path, path, n);
+		k->next = all;
+		all = k;
+	}
+	free(path);
+	return k->path;
 }
 
 const char *tmp_file(const char *dir, const char *name, const char *text)

@@ -13,7 +13,7 @@
 int tmp_dir_setup(void **state);
 int tmp_dir_teardown(void **state);
 
-/** tmp_path() - "DIR/NAME" in a ring of 16 static buffers. */
+/** tmp_path() - "DIR/NAME"; stays valid to the end of the program. For one thread only. */
 const char *tmp_path(const char *dir, const char *name);
 /** tmp_file() - make a file that holds @text; returns its path as tmp_path() does. */
 const char *tmp_file(const char *dir, const char *name, const char *text);
