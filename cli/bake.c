@@ -103,6 +103,35 @@ static int find_group(struct bake *b, struct err *err)
 	return b->id ? 0 : -ENOMEM;
 }
 
+static int expand_id(struct bake *b, json_t *obj, const char *key)
+{
+	const char *typed = json_str_at(obj, key);
+	auto_free char *id = typed ? ref_expand(b->app, typed) : NULL;
+
+	if (!typed)
+		return 0;
+	return id && json_object_set_new(obj, key, json_string(id)) == 0 ? 0 : -ENOMEM;
+}
+
+/* "/resourceGroups/…" and {subscription}, as everywhere on the command line. */
+static int expand_ids(struct bake *b, struct err *err)
+{
+	json_t *source = json_at(b->in.body, "properties.source"), *target;
+	size_t i;
+	int r = expand_id(b, source, "imageId");
+
+	if (r == 0)
+		r = expand_id(b, source, "imageVersionId");
+	json_array_foreach(json_at(b->in.body, "properties.distribute"), i, target)
+	{
+		if (r == 0)
+			r = expand_id(b, target, "imageId");
+		if (r == 0)
+			r = expand_id(b, target, "galleryImageId");
+	}
+	return r < 0 ? err_set(err, r, "template") : 0;
+}
+
 /* One template has one run at a time. A run of a process that was killed is taken over here and
  * brought to its end; what it finished need not be done again. */
 static int wait_for_other_run(struct bake *b, struct err *err)
@@ -348,6 +377,8 @@ static int work(struct bake *b, struct err *err)
 	char op[UUID_STR_LEN] = "";
 	int r = find_group(b, err);
 
+	if (r == 0)
+		r = expand_ids(b, err);
 	if (r == 0)
 		r = wait_for_other_run(b, err);
 	if (r == 0)
