@@ -228,3 +228,24 @@ int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err)
 	*ret = s;
 	return 0;
 }
+
+int chain_commit(const struct chain *c, const struct chain_sealed *s, struct store_session *ss,
+		 unsigned region, const struct disk_ref *parent, struct disk_ref *ret,
+		 struct store_stats *stats, struct err *err)
+{
+	auto_free struct store_extent *extents = NULL;
+	auto_fd int fd = open(s->path, O_RDWR | O_CLOEXEC);
+	uint64_t size = 0;
+	size_t n = 0;
+	int r;
+
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", s->path, strerror(errno));
+	r = store_overlay_extents(s->path, c->cancel, &extents, &n, &size, err);
+	if (r == 0)
+		r = fsmap_scrub(&s->map, fd, extents, n, NULL, err);
+	if (r == 0)
+		r = store_commit(ss, region, parent, fd, extents, n, c->size_bytes, c->cancel, NULL,
+				 ret, stats, err);
+	return r;
+}

@@ -69,4 +69,14 @@ void chain_sealed_done(struct chain_sealed *s);
  */
 int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err);
 
+/**
+ * chain_commit() - make a sealed overlay a disk of the store
+ * @parent: the disk that lies below the overlay
+ *
+ * Zeroes in the overlay what holds nothing, then store_commit(). Durable on return.
+ */
+int chain_commit(const struct chain *c, const struct chain_sealed *s, struct store_session *ss,
+		 unsigned region, const struct disk_ref *parent, struct disk_ref *ret,
+		 struct store_stats *stats, struct err *err);
+
 #endif

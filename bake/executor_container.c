@@ -122,26 +122,6 @@ static int get(struct executor *x, const char *src, int fd, struct err *err)
 	return container_get(chain_rootfd(self(x)->chain), src, fd, err);
 }
 
-static int commit(struct container_executor *x, const struct chain_sealed *s, struct disk_ref *ret,
-		  struct store_stats *stats, struct err *err)
-{
-	auto_free struct store_extent *extents = NULL;
-	auto_fd int fd = open(s->path, O_RDWR | O_CLOEXEC);
-	uint64_t size = 0;
-	size_t n = 0;
-	int r;
-
-	if (fd < 0)
-		return err_set(err, -errno, "%s: %s", s->path, strerror(errno));
-	r = store_overlay_extents(s->path, x->env->cancel, &extents, &n, &size, err);
-	if (r == 0)
-		r = fsmap_scrub(&s->map, fd, extents, n, NULL, err);
-	if (r == 0)
-		r = store_commit(x->env->session, x->env->region, &x->parent, fd, extents, n,
-				 chain_size(x->chain), x->env->cancel, NULL, ret, stats, err);
-	return r;
-}
-
 static int snapshot(struct executor *base, struct disk_ref *ret, struct store_stats *stats,
 		    struct err *err)
 {
@@ -156,7 +136,8 @@ static int snapshot(struct executor *base, struct disk_ref *ret, struct store_st
 	r = chain_seal(x->chain, &s, err);
 	if (r < 0)
 		return r;
-	r = commit(x, &s, &disk, stats ? stats : &unused, err);
+	r = chain_commit(x->chain, &s, x->env->session, x->env->region, &x->parent, &disk,
+			 stats ? stats : &unused, err);
 	chain_sealed_done(&s);
 	x->lost = r < 0;
 	if (r < 0)
