@@ -442,6 +442,8 @@ int build_disk(const struct build_spec *spec, struct disk_ref *ret, struct store
 		return r;
 	(void) pthread_mutex_init(&b.lock, NULL);
 	b.start_ns = time_mono_ns();
+	if (spec->copy_from)
+		writer_read_back(b.writer);
 	writer_totals(b.writer, &packs0, &bytes0);
 	r = parallel_run(spec->ss->store->threads, worker, &b, err);
 	if (b.newest)

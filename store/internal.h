@@ -121,6 +121,9 @@ bool writer_has(struct writer *w, const struct digest *name);
 int writer_add(struct writer *w, const struct new_frame *f, bool *ret_added, struct err *err);
 /** writer_flush() - all that was added is durable and in lookup. */
 int writer_flush(struct writer *w, struct err *err);
+/** writer_read_back() - from now on packs are read again and compared before they count: for
+ *  bytes that arrive from elsewhere. (What is compressed here was decoded again already.) */
+void writer_read_back(struct writer *w);
 /** writer_totals() - packs and bytes made so far. */
 void writer_totals(struct writer *w, uint64_t *ret_packs, uint64_t *ret_bytes);
 

@@ -142,7 +142,9 @@ static char *image_spec(const char *path)
 int store_overlay_extents(const char *overlay, struct cancel *cancel, struct store_extent **ret,
 			  size_t *ret_n, uint64_t *ret_virtual_size, struct err *err)
 {
-	auto_free char *spec = image_spec(overlay), *qemu_img = NULL;
+	/* Subprocesses start in "/". */
+	auto_free char *abs = realpath(overlay, NULL);
+	auto_free char *spec = abs ? image_spec(abs) : NULL, *qemu_img = NULL;
 	auto_buf struct buf errout = BUF_INIT(4096);
 	struct map m = {.err = err};
 	struct proc_spec ps = {

@@ -17,7 +17,7 @@ struct open_pack {
 	struct region_put *put;
 	struct pack_header header;
 	uint8_t head[PACK_HEADER_BYTES];
-	struct sha256_ctx *sum; /* of all bytes written */
+	struct sha256_ctx *sum; /* of all bytes written; NULL without read-back */
 	uint8_t *buf;
 	size_t buf_n;
 	uint64_t bytes; /* offset of the next frame */
@@ -35,6 +35,7 @@ struct writer {
 	struct open_pack *open;
 	struct open_pack *closing;
 	unsigned n_closing;
+	bool read_back;
 	int failed; /* first failure; then nothing more is written */
 	char *failed_msg;
 	uint64_t packs, stored_bytes;
@@ -89,8 +90,8 @@ static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 	p->slots = calloc(p->n_slots, sizeof(*p->slots));
 	p->entries = reallocarray(NULL, p->cap, sizeof(*p->entries));
 	p->buf = malloc(BUFFER_BYTES);
-	p->sum = sha256_new();
-	if (!p->slots || !p->entries || !p->buf || !p->sum)
+	p->sum = w->read_back ? sha256_new() : NULL;
+	if (!p->slots || !p->entries || !p->buf || (w->read_back && !p->sum))
 		r = err_set(err, -ENOMEM, "out of memory");
 	else
 		r = random_bytes(p->header.id.b, PACK_ID_BYTES);
@@ -114,7 +115,8 @@ static int pack_flush(struct open_pack *p, struct err *err)
 
 	if (p->buf_n == 0)
 		return 0;
-	sha256_add(p->sum, p->buf, p->buf_n);
+	if (p->sum)
+		sha256_add(p->sum, p->buf, p->buf_n);
 	r = region_put_add(p->put, p->buf, p->buf_n, err);
 	p->buf_n = 0;
 	return r;
@@ -254,10 +256,12 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 		r = pack_flush(p, err);
 	if (r < 0)
 		return r;
-	sha256_end(take_ptr(p->sum), &sum);
-	r = read_back(p, total, &sum, err);
-	if (r < 0)
-		return r;
+	if (p->sum) {
+		sha256_end(take_ptr(p->sum), &sum);
+		r = read_back(p, total, &sum, err);
+		if (r < 0)
+			return r;
+	}
 	pack_key_of(&p->header.id, key);
 	put = take_ptr(p->put);
 	r = region_put_commit(put, key, err);
@@ -395,6 +399,13 @@ int writer_flush(struct writer *w, struct err *err)
 		r = already_failed(w, err);
 	pthread_mutex_unlock(&w->lock);
 	return r;
+}
+
+void writer_read_back(struct writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->read_back = true;
+	pthread_mutex_unlock(&w->lock);
 }
 
 void writer_totals(struct writer *w, uint64_t *ret_packs, uint64_t *ret_bytes)
