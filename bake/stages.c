@@ -39,7 +39,7 @@ static const struct stage stage_distribute = {.name = "distribute", .sub_state =
 static int source_run(struct run *run, struct err *err)
 {
 	const char *type = json_str_at(run->t.source, "type");
-	json_t *facts;
+	json_t *facts, *known;
 	int r = record_step(run, &stage_source, "source", type, NULL, err);
 
 	if (r == 0)
@@ -51,7 +51,9 @@ static int source_run(struct run *run, struct err *err)
 	facts = json_pack("{s:o, s:s*, s:s*}", "disk", disk_ref_to_json(&run->disk), "image",
 			  json_str_at(run->source.facts, "id"), "exactVersion",
 			  json_str_at(run->source.facts, "exactVersion"));
-	if (!facts || json_object_set(run->record, "source", run->source.facts) < 0) {
+	known = json_copy(run->source.facts);
+	(void) json_object_del(known, "platform"); /* its packages are the image's own record */
+	if (!facts || json_object_set_new(run->record, "source", known) < 0) {
 		json_decref(facts);
 		return -ENOMEM;
 	}
