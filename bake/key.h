@@ -24,12 +24,11 @@ struct key_context {
 	const char *const *envp; /* NAME=VALUE, NULL-terminated; order does not matter */
 	uint64_t grow_to_bytes;  /* 0 = not */
 	const json_t *allow;     /* network policy as written, or NULL */
-	const json_t *archive;   /* state of the package archive, or NULL */
 	const json_t *refresh;   /* properties.kiln.refresh, or NULL */
 };
 
 /** key_inputs() - the whole document that is hashed; new reference, NULL on ENOMEM. Network
- *  policy, archive and refresh count only for a step that @network says may use them. */
+ *  policy and refresh count only for a step that @network says may use them. */
 json_t *key_inputs(const struct key_context *c, const json_t *step_inputs, bool network);
 
 /** key_of() - hash such a document. 0 or -ENOMEM. */
