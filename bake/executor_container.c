@@ -156,7 +156,7 @@ static int rootfd(struct executor *x, int *ret_fd, struct err *err)
 const struct executor_ops executor_container = {
 	.name = "container",
 	/* Raise when the sandbox changes in a way that a step can notice. */
-	.version = "container/1",
+	.version = "container/2",
 	.start = container_start,
 	.run = run,
 	.put = put,

@@ -208,7 +208,8 @@ static json_t *mounts(const struct oci_step *s)
 		/* No sysfs: it would show the host's devices. */
 		{"/sys", "tmpfs", "tmpfs", "nosuid,noexec,nodev,ro,mode=555,size=0k"},
 		{"/run", "tmpfs", "tmpfs", "nosuid,nodev,mode=755"},
-		{"/tmp", "tmpfs", "tmpfs", "nosuid,nodev,mode=1777"},
+		/* /tmp is the image's: templates put a file there in one step and use it in the
+		 * next. Generalize empties it. */
 	};
 	json_t *a = json_array();
 	int r = a ? 0 : -1;
