@@ -108,10 +108,27 @@ char *arm_sort_key_version(const char *name)
 	return buf_take(&b);
 }
 
+/* The parent's id with the case it was first given. */
+static int stored_parent(struct arm *arm, const struct arm_id *id, char **ret, struct err *err)
+{
+	auto_resource struct resource parent = {0};
+	auto_free char *key = str_lower(id->parent);
+	int r = key ? resource_get(arm->config.meta, key, &parent, err) : -ENOMEM;
+
+	if (r == -ENOENT) {
+		err_done(err); /* a subscription, or what no row stands for */
+		*ret = strdup(id->parent);
+		return *ret ? 0 : -ENOMEM;
+	}
+	*ret = r < 0 ? NULL : take_ptr(parent.id);
+	return r;
+}
+
 static int store(struct arm *arm, const struct arm_principal *who, const char *id, json_t *doc,
 		 struct err *err)
 {
 	auto_resource struct resource res = {0};
+	auto_free char *parent = NULL;
 	struct meta *m = arm->config.meta;
 	struct route route = {0};
 	int r = route_find(arm, id, "PUT", &route, err);
@@ -131,8 +148,10 @@ static int store(struct arm *arm, const struct arm_principal *who, const char *i
 			r = resource_update(m, &res, true, err);
 	} else if (r == -ENOENT) {
 		err_done(err);
-		r = resource_init(&res, route.type, &route.id, route.id.parent,
-				  route.type->first_version, err);
+		r = stored_parent(arm, &route.id, &parent, err);
+		if (r >= 0)
+			r = resource_init(&res, route.type, &route.id, parent,
+					  route.type->first_version, err);
 		if (r >= 0)
 			r = doc_identify(doc, route.type, res.id, route.id.name, NULL, who);
 		res.doc = json_incref(doc);
