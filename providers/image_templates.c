@@ -174,6 +174,8 @@ static int template_cancel(struct arm_call *c, struct err *err)
 			"to cancel",
 			c->id->name, state ? state : "None");
 	r = arm_cancel(c->arm, active, err);
+	if (r == 0 && state && strcmp(state, "Running") == 0)
+		r = set_str(c->doc, T_STATE, "Canceling", err);
 	c->status = 202;
 	return r;
 }

@@ -4,6 +4,13 @@
 #include "providers/common.h"
 #include "providers/registry.h"
 
+static int group_write(struct arm_call *c, struct err *err)
+{
+	(void) c; /* name, location and tags are all there is to check, and arm/ does */
+	(void) err;
+	return 0;
+}
+
 static int group_delete(struct arm_call *c, struct err *err)
 {
 	return arm_call_job(c, "delete", NULL, err);
@@ -76,6 +83,7 @@ const struct arm_type type_resource_groups = {
 	.children = ARM_CHILDREN_HOOK,
 	.properties = group_properties,
 	.envelope = group_envelope,
+	.write = group_write,
 	.del = group_delete,
 	.jobs = group_jobs,
 };
