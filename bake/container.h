@@ -12,7 +12,6 @@
 struct container {
 	struct chain *chain; /* borrowed */
 	struct journal *journal;
-	const char *work; /* empty directory: mount point of the step's private tmpfs */
 	struct cancel *cancel;
 	const struct event_sink *events;
 };

@@ -91,20 +91,17 @@ static uint64_t at_most_hard(int resource, uint64_t want)
 static json_t *config(const struct step_run *s)
 {
 	auto_strv char **env = container_env(s->cmd->envp, s->net_fd >= 0);
-	auto_free char *root = path_join(s->c->work, "root"),
-		       *files = path_join(s->c->work, "files");
-	auto_free char *policy = path_join(s->c->work, "bundle/policy-rc.d");
 	struct oci_step o = {.argv = s->cmd->argv,
 			     .envp = (const char *const *) env,
-			     .root = root,
-			     .files = s->cmd->n_files > 0 ? files : NULL,
-			     .policy = s->policy.shown ? policy : NULL,
+			     .root = SANDBOX_WORK "/root",
+			     .files = s->cmd->n_files > 0 ? SANDBOX_WORK "/files" : NULL,
+			     .policy = s->policy.shown ? SANDBOX_WORK "/bundle/policy-rc.d" : NULL,
 			     .cwd = "/tmp",
 			     .terminal = s->cmd->terminal,
 			     .nofile = at_most_hard(RLIMIT_NOFILE, STEP_NOFILE),
 			     .nproc = s->cgroup.pids ? 0 : at_most_hard(RLIMIT_NPROC, STEP_NPROC)};
 
-	return env && root && files && policy ? oci_config(&o) : NULL;
+	return env ? oci_config(&o) : NULL;
 }
 
 static json_t *file_list(const struct executor_cmd *cmd)
@@ -141,11 +138,11 @@ static int write_spec(struct step_run *s, struct err *err)
 
 	if (r < 0)
 		return r;
-	j = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:i, s:o, s:b}", "device",
-		      chain_device(s->c->chain), "fstype", chain_fstype(s->c->chain), "work",
-		      s->c->work, "crun", crun, "config", config(s), "files", file_list(s->cmd),
-		      "policy", s->policy.shown, "netFd", s->net_fd, "cgroups",
-		      string_list(s->cgroup.procs), "terminal", s->cmd->terminal);
+	j = json_pack("{s:s, s:s, s:s, s:o, s:o, s:b, s:i, s:o, s:b}", "device",
+		      chain_device(s->c->chain), "fstype", chain_fstype(s->c->chain), "crun", crun,
+		      "config", config(s), "files", file_list(s->cmd), "policy", s->policy.shown,
+		      "netFd", s->net_fd, "cgroups", string_list(s->cgroup.procs), "terminal",
+		      s->cmd->terminal);
 	text = j ? json_compact(j) : NULL;
 	if (!text)
 		return err_set(err, -ENOMEM, "step specification");

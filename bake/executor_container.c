@@ -14,7 +14,7 @@ struct container_executor {
 	struct nbd_export *export;
 	struct chain *chain;
 	struct container c;
-	char *dir, *work;
+	char *dir;
 	struct journal_entry *dir_entry;
 	struct disk_ref parent; /* what the open overlay lies on */
 	bool lost;              /* a sealed overlay was not committed: later ones lack it */
@@ -37,7 +37,6 @@ static void container_stop(struct executor *base)
 	if (x->dir && journal_undo(x->dir_entry, &err) < 0)
 		log_warn("executor.stop", "error=\"%s\"", err_str(&err));
 	free(x->dir);
-	free(x->work);
 	free(x);
 }
 
@@ -49,14 +48,13 @@ static int make_dirs(struct container_executor *x, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "scratch directory");
 	x->dir = strf("%s/x-%.16s", x->env->scratch, id);
-	x->work = x->dir ? path_join(x->dir, "step") : NULL;
-	if (!x->work)
+	if (!x->dir)
 		return err_set(err, -ENOMEM, "scratch directory");
 	r = journal_add(x->env->journal, "tree", json_pack("{s:s}", "path", x->dir), &x->dir_entry,
 			err);
 	if (r < 0)
 		return r;
-	if (mkdir(x->dir, 0700) < 0 || mkdir(x->work, 0700) < 0)
+	if (mkdir(x->dir, 0700) < 0)
 		return err_set(err, -errno, "%s: %s", x->dir, strerror(errno));
 	return 0;
 }
@@ -98,7 +96,6 @@ static int container_start(const struct executor_env *env, const struct disk_ref
 	}
 	x->c = (struct container){.chain = x->chain,
 				  .journal = env->journal,
-				  .work = x->work,
 				  .cancel = env->cancel,
 				  .events = env->events};
 	*ret = &x->base;

@@ -5,9 +5,6 @@
  *	device	"/dev/loop3": block device that holds the root file system (mounted here a second
  *		time: both mounts share one superblock)
  *	fstype	"ext4"
- *	work	empty directory; a tmpfs is mounted there, seen by nobody else. In it:
- *		  root/ the image (idmapped), bundle/ the OCI bundle, files/ the step's files,
- *		  crun/ crun's state
  *	crun	absolute path of the runtime
  *	config	the OCI configuration, written to bundle/config.json
  *	files	[{"name","fd","mode"}] copied to files/NAME
@@ -27,6 +24,11 @@
 #define SANDBOX_FIRST_ID 1000000u
 #define SANDBOX_IDS      65536u
 
+/* A tmpfs is mounted here, seen by the step's helper alone: root/ the image (idmapped), bundle/ the
+ * OCI bundle, files/ the step's files, crun/ its state. A path whose every parent may be passed
+ * by the container's ids, which a data directory of mode 0700 may not. */
+#define SANDBOX_WORK "/tmp"
+
 #define SANDBOX_PROXY_PORT 3128
 #define SANDBOX_EXIT_SETUP 125 /* the command could not be set up */
 #define SANDBOX_EXIT_EXEC  127 /* argv[0] cannot be executed in the image */
@@ -41,7 +43,8 @@ int sandbox_step(const json_t *spec, int life_fd, struct err *err);
  *  Return: wait status or -errno. */
 int sandbox_wait(int pid, int life_fd, int grace_ms);
 
-/** sandbox_mounts() - mount the private tmpfs, the idmapped root and crun's directories. */
+/** sandbox_mounts() - on SANDBOX_WORK, mount the private tmpfs, the idmapped root and crun's
+ * directories. */
 int sandbox_mounts(const json_t *spec, struct err *err);
 /** sandbox_netns() - lo up, 127.0.0.1:3128 bound, its listening descriptor sent over @fd (-1 = only
  *  lo). The caller is in a new network namespace. */

@@ -170,21 +170,17 @@ static int write_bundle(const json_t *spec, const char *dir, struct err *err)
 
 int sandbox_mounts(const json_t *spec, struct err *err)
 {
-	const char *work = json_str_at(spec, "work");
-	auto_free char *root = path_join(work, "root"), *files = path_join(work, "files");
-	auto_free char *bundle = path_join(work, "bundle"), *crun = path_join(work, "crun");
 	int r;
 
-	if (!root || !files || !bundle || !crun)
-		return err_set(err, -ENOMEM, "sandbox paths");
-	if (mount("tmpfs", work, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711") < 0)
-		return err_set(err, -errno, "mount a tmpfs on %s: %s", work, strerror(errno));
-	if (mkdir(crun, 0700) < 0)
-		return err_set(err, -errno, "%s: %s", crun, strerror(errno));
-	r = mount_root(spec, root, err);
+	if (mount("tmpfs", SANDBOX_WORK, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711") < 0)
+		return err_set(err, -errno, "mount a tmpfs on " SANDBOX_WORK ": %s",
+			       strerror(errno));
+	if (mkdir(SANDBOX_WORK "/crun", 0700) < 0)
+		return err_set(err, -errno, SANDBOX_WORK "/crun: %s", strerror(errno));
+	r = mount_root(spec, SANDBOX_WORK "/root", err);
 	if (r == 0)
-		r = copy_files(spec, files, err);
-	return r == 0 ? write_bundle(spec, bundle, err) : r;
+		r = copy_files(spec, SANDBOX_WORK "/files", err);
+	return r == 0 ? write_bundle(spec, SANDBOX_WORK "/bundle", err) : r;
 }
 
 static int send_fd(int sock, int fd)

@@ -22,7 +22,6 @@
 
 struct step {
 	const json_t *spec;
-	const char *work;
 	int cgroups[MAX_CGROUPS];
 	size_t n_cgroups;
 	bool terminal;
@@ -82,20 +81,21 @@ static int empty_input(void)
 
 static void exec_runtime(const struct step *s)
 {
-	auto_free char *root = path_join(s->work, "crun");
-	auto_free char *bundle = path_join(s->work, "bundle");
-	auto_free char *log = strf("--log=file:%s/crun.log", s->work);
-	auto_free char *root_arg = root ? strf("--root=%s", root) : NULL;
 	const char *crun = json_str_at(s->spec, "crun");
-	const char *argv[] = {crun,       "--log-format=json",
-			      log,        "--cgroup-manager=disabled",
-			      root_arg,   "run",
-			      "--bundle", bundle,
-			      "step",     NULL};
+	const char *argv[] = {crun,
+			      "--log-format=json",
+			      "--log=file:" SANDBOX_WORK "/crun.log",
+			      "--cgroup-manager=disabled",
+			      "--root=" SANDBOX_WORK "/crun",
+			      "run",
+			      "--bundle",
+			      SANDBOX_WORK "/bundle",
+			      "step",
+			      NULL};
 	static const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
 					   NULL};
 
-	if (!crun || !log || !root_arg || !bundle)
+	if (!crun)
 		return;
 	(void) execve(crun, (char *const *) (uintptr_t) argv, (char *const *) (uintptr_t) envp);
 }
@@ -135,12 +135,11 @@ static void child(const struct step *s, int go_fd)
 }
 
 /* The first error-level message that crun logged, or NULL. New string. */
-static char *runtime_error(const char *work)
+static char *runtime_error(void)
 {
-	auto_free char *path = path_join(work, "crun.log");
 	auto_buf struct buf text = BUF_INIT(LOG_MAX);
 
-	if (!path || file_read_all(path, &text, NULL) < 0)
+	if (file_read_all(SANDBOX_WORK "/crun.log", &text, NULL) < 0)
 		return NULL;
 	for (char *line = text.data, *next; line && *line; line = next) {
 		auto_json json_t *j = NULL;
@@ -159,7 +158,7 @@ static char *runtime_error(const char *work)
 	return NULL;
 }
 
-static int judge(const struct step *s, int status, struct err *err)
+static int judge(int status, struct err *err)
 {
 	auto_free char *msg = NULL;
 	int code;
@@ -171,7 +170,7 @@ static int judge(const struct step *s, int status, struct err *err)
 	code = WEXITSTATUS(status);
 	if (code == 0)
 		return 0;
-	msg = runtime_error(s->work);
+	msg = runtime_error();
 	if (!msg)
 		return code;
 	if (strstr(msg, "executable")) {
@@ -197,14 +196,12 @@ static int namespaces(const struct step *s, struct err *err)
 
 int sandbox_step(const json_t *spec, int life_fd, struct err *err)
 {
-	struct step s = {.spec = spec,
-			 .work = json_str_at(spec, "work"),
-			 .terminal = json_bool_at(spec, "terminal", false)};
+	struct step s = {.spec = spec, .terminal = json_bool_at(spec, "terminal", false)};
 	int go[2], r;
 	pid_t pid;
 
-	if (!s.work || !json_str_at(spec, "device") || !json_str_at(spec, "crun"))
-		return err_set(err, -EINVAL, "sandbox specification: device, work and crun needed");
+	if (!json_str_at(spec, "device") || !json_str_at(spec, "crun"))
+		return err_set(err, -EINVAL, "sandbox specification: device and crun needed");
 	r = open_cgroups(&s, err);
 	if (r == 0)
 		r = namespaces(&s, err);
@@ -227,5 +224,5 @@ int sandbox_step(const json_t *spec, int life_fd, struct err *err)
 	if (write(go[1], "g", 1) != 1)
 		(void) kill(pid, SIGKILL);
 	(void) close(go[1]);
-	return judge(&s, sandbox_wait(pid, life_fd, 0), err);
+	return judge(sandbox_wait(pid, life_fd, 0), err);
 }

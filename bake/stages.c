@@ -36,11 +36,21 @@ static const struct stage stage_source = {.name = "source", .sub_state = "Buildi
 static const struct stage stage_verify = {.name = "verify", .sub_state = "Customizing"};
 static const struct stage stage_distribute = {.name = "distribute", .sub_state = "Distributing"};
 
+static char *source_brief(const json_t *s)
+{
+	const char *id = json_str_at(s, "imageVersionId") ?: json_str_at(s, "imageId");
+
+	return id ? strdup(id)
+		  : strf("%s:%s:%s:%s", json_str_at(s, "publisher"), json_str_at(s, "offer"),
+			 json_str_at(s, "sku"), json_str_at(s, "version"));
+}
+
 static int source_run(struct run *run, struct err *err)
 {
 	const char *type = json_str_at(run->t.source, "type");
+	auto_free char *brief = source_brief(run->t.source);
 	json_t *facts, *known;
-	int r = record_step(run, &stage_source, "source", type, NULL, err);
+	int r = record_step(run, &stage_source, "source", type, brief, err);
 
 	if (r == 0)
 		r = run_prepare(run, err);
