@@ -210,7 +210,8 @@ static int walk_rest(struct walk *w, const struct split *s, size_t at)
 int arm_id_parse(const char *path, struct arm_id *ret, struct err *err)
 {
 	struct arm_id id = {0};
-	struct walk w = {.id = &id, .text = BUF_INIT(ARM_ID_MAX + 1), .type = BUF_INIT(ARM_ID_MAX)};
+	struct walk w = {
+		.id = &id, .text = BUF_INIT(ARM_ID_MAX + 1), .type = BUF_INIT(ARM_ID_MAX + 64)};
 	struct split s = {0};
 	size_t at = 0;
 	int r = split_path(path, &s, err);
