@@ -9,65 +9,6 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-/* jansson recurses once per level; measure before letting it. Wrong text passes here (jansson
- * finds the mistake), only the nesting is bounded. */
-static int check_depth(const char *text, size_t n, struct err *err)
-{
-	size_t depth = 0, line = 1, column = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < n; i++) {
-		char c = text[i];
-
-		column++;
-		if (c == '\n') {
-			line++;
-			column = 0;
-		} else if (in_string) {
-			if (c == '\\' && i + 1 < n && text[i + 1] != '\n') {
-				i++;
-				column++;
-			} else if (c == '"') {
-				in_string = false;
-			}
-		} else if (c == '"') {
-			in_string = true;
-		} else if ((c == '{' || c == '[') && ++depth > JSON_MAX_DEPTH) {
-			return err_set(err, -EINVAL,
-				       "line %zu column %zu: nested deeper than %d levels", line,
-				       column, JSON_MAX_DEPTH);
-		} else if ((c == '}' || c == ']') && depth > 0) {
-			depth--;
-		}
-	}
-	return 0;
-}
-
-int json_parse(const char *text, size_t n, json_t **ret, struct err *err)
-{
-	json_error_t je;
-	json_t *j;
-	int r;
-
-	if (n > JSON_MAX_BYTES)
-		return err_set(err, -EFBIG, "JSON text of %zu bytes, at most %u are accepted", n,
-			       JSON_MAX_BYTES);
-	if (n == 0)
-		return err_set(err, -EINVAL, "line 1 column 1: empty, JSON expected");
-	r = check_depth(text, n, err);
-	if (r < 0)
-		return r;
-	/* NUL is refused by not passing JSON_ALLOW_NUL, trailing bytes by the end-of-text check. */
-	j = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (j) {
-		*ret = j;
-		return 0;
-	}
-	if (json_error_code(&je) == json_error_out_of_memory)
-		return err_set(err, -ENOMEM, "out of memory while reading JSON");
-	return err_set(err, -EINVAL, "line %d column %d: %s", je.line, je.column, je.text);
-}
-
 int json_read_file(const char *path, json_t **ret, struct err *err)
 {
 	auto_buf struct buf text = BUF_INIT(JSON_MAX_BYTES + 1);

@@ -22,9 +22,9 @@
 /**
  * json_parse() - parse untrusted text
  *
- * Refuses duplicate keys, NUL characters, trailing bytes, nesting over JSON_MAX_DEPTH (checked
- * before jansson recurses), integers over 64 bits and more than JSON_MAX_BYTES. Any JSON value may
- * be the whole text. The message names line and column.
+ * Refuses duplicate keys, NUL characters, trailing bytes, nesting over JSON_MAX_DEPTH, invalid
+ * UTF-8, integers over 64 bits and more than JSON_MAX_BYTES. Any JSON value may be the whole text.
+ * The message names line and column.
  * Return: 0, -EINVAL, -EFBIG, -ENOMEM. *@ret is a new reference, set only on success.
  */
 int json_parse(const char *text, size_t n, json_t **ret, struct err *err);
