@@ -34,7 +34,7 @@ struct journal_entry {
 
 static int read_boot_id(char *dst)
 {
-	char text[BOOT_MAX];
+	char text[BOOT_MAX] = "";
 	auto_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
@@ -218,6 +218,9 @@ int journal_update(struct journal_entry *e, json_t *stolen, struct err *err)
 
 	if (!more)
 		return err_set(err, -ENOMEM, "journal: out of memory");
+	if (!json_is_object(more))
+		return err_set(err, -EINVAL, "journal: the facts added to %s are no object",
+			       e->path);
 	if (json_object_update(json_object_get(e->doc, "facts"), more) < 0)
 		return err_set(err, -ENOMEM, "journal: out of memory");
 	return write_entry(e, err);
@@ -291,11 +294,13 @@ static int sweep_temporaries(struct journal *j, struct err *err)
 	d = opendir(j->dir);
 	if (!d)
 		return err_set(err, -errno, "read %s: %s", j->dir, strerrordesc_np(errno));
-	while ((de = readdir(d)))
+	while ((void) (errno = 0), (de = readdir(d)))
 		if (str_starts(de->d_name, FILE_TMP_PREFIX) &&
 		    unlinkat(dirfd(d), de->d_name, 0) < 0 && errno != ENOENT)
 			return err_set(err, -errno, "remove %s/%s: %s", j->dir, de->d_name,
 				       strerrordesc_np(errno));
+	if (errno != 0)
+		return err_set(err, -errno, "read %s: %s", j->dir, strerrordesc_np(errno));
 	return 0;
 }
 
@@ -324,37 +329,54 @@ static int list_entries(struct journal *j, char ***ret, struct err *err)
 	return 0;
 }
 
-/* Return: 1 undone, 0 nothing to do, or -errno. */
-static int recover_entry(struct journal *j, const char *name, struct err *err)
+/* Reads an entry and tells whether its owner lives. Return: 0, -ENOENT, or another -errno. */
+static int read_entry(struct journal *j, const char *path, json_t **ret, bool *ret_same_boot,
+		      bool *ret_alive, struct err *err)
 {
-	auto_free char *path = path_join(j->dir, name);
 	auto_json json_t *doc = NULL;
 	const char *boot;
-	bool same_boot;
-	int r;
+	int r = json_read_file(path, &doc, err);
 
-	if (!path)
-		return err_set(err, -ENOMEM, "out of memory");
-	r = json_read_file(path, &doc, err);
-	if (r == -ENOENT) { /* its owner, alive, has just dropped it */
-		if (err)
-			err_done(err);
-		return 0;
-	}
+	if (r == -ENOENT)
+		return r;
+	boot = json_str_at(doc, "owner.boot");
+	if (r == 0 && (!boot || !json_is_integer(json_at(doc, "owner.pid")) ||
+		       !json_is_integer(json_at(doc, "owner.start"))))
+		r = err_set(err, -EBADMSG, "%s: owner is missing or incomplete", path);
 	if (r < 0) {
 		err_hint(err, "look at %s, undo by hand what it names, then remove it", path);
 		return r;
 	}
-	boot = json_str_at(doc, "owner.boot");
-	if (!boot || !json_is_integer(json_at(doc, "owner.pid")) ||
-	    !json_is_integer(json_at(doc, "owner.start"))) {
-		err_hint(err, "look at %s, undo by hand what it names, then remove it", path);
-		return err_set(err, -EBADMSG, "%s: owner is missing or incomplete", path);
-	}
-	same_boot = strcmp(boot, j->boot) == 0;
-	if (same_boot && proc_alive((pid_t) json_int_at(doc, "owner.pid", 0),
-				    (uint64_t) json_int_at(doc, "owner.start", 0)))
+	*ret_same_boot = strcmp(boot, j->boot) == 0;
+	*ret_alive = *ret_same_boot && proc_alive((pid_t) json_int_at(doc, "owner.pid", 0),
+						  (uint64_t) json_int_at(doc, "owner.start", 0));
+	*ret = take_ptr(doc);
+	return 0;
+}
+
+/* Return: 1 undone, 0 nothing to do, or -errno. */
+static int recover_entry(struct journal *j, const char *name, struct err *err)
+{
+	auto_free char *path = path_join(j->dir, name);
+	auto_json json_t *seen = NULL, *doc = NULL;
+	bool same_boot, alive;
+	int r;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = read_entry(j, path, &seen, &same_boot, &alive, err);
+	if (r == 0 && alive)
 		return 0;
+	/* The owner may have added facts, or dropped the entry, and died after we read. Of a dead
+	 * owner nothing changes any more. */
+	if (r == 0)
+		r = read_entry(j, path, &doc, &same_boot, &alive, err);
+	if (r == -ENOENT) {
+		err_done(err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
 	r = undo_doc(doc, same_boot, err);
 	if (r < 0)
 		return err_ctx(err, r, "%s", path);

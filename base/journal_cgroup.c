@@ -169,8 +169,9 @@ static int undo_one(const char *path, struct err *err)
 	auto_fd int fd = -1;
 	int r;
 
-	if (!path || *path != '/' || strstr(path, "/../"))
-		return err_set(err, -EINVAL, "fact \"path\": an absolute path is expected");
+	r = journal_check_path(path, "path", 3, err);
+	if (r < 0)
+		return r;
 	fd = open_cgroup(AT_FDCWD, path);
 	if (fd == -ENOENT)
 		return 0;

@@ -16,48 +16,52 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/journal_internal.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/timeutil.h"
 
 #define KILL_WAIT_MS  10000
+#define LOOP_WAIT_NS  2000000000
+#define LOOP_RETRY_NS 2000000
 #define UMOUNT_ROUNDS 256 /* mounts stacked on or below one path */
 #define MOUNTINFO_MAX (16u << 20)
 
-/* An absolute path with at least @components names, none of them "." or "..". */
-static const char *path_fact(const json_t *facts, const char *key, unsigned components,
-			     struct err *err)
+int journal_check_path(const char *path, const char *key, unsigned components, struct err *err)
 {
-	const char *path = json_str_at(facts, key);
 	const char *p = path;
 	unsigned n = 0;
 
-	if (!path || *path != '/') {
-		(void) err_set(err, -EINVAL, "fact \"%s\": an absolute path is expected", key);
-		return NULL;
-	}
+	if (!path || *path != '/')
+		return err_set(err, -EINVAL, "fact \"%s\": an absolute path is expected", key);
 	while (*p) {
 		size_t len;
 
 		p += strspn(p, "/");
 		len = strcspn(p, "/");
-		if ((len == 1 && *p == '.') || (len == 2 && p[0] == '.' && p[1] == '.')) {
-			(void) err_set(err, -EINVAL, "fact \"%s\": %s goes through \".\" or \"..\"",
+		if ((len == 1 && *p == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
+			return err_set(err, -EINVAL, "fact \"%s\": %s goes through \".\" or \"..\"",
 				       key, path);
-			return NULL;
-		}
 		n += len > 0;
 		p += len;
 	}
-	if (n < components) {
-		(void) err_set(err, -EINVAL, "fact \"%s\": %s is too near the root to be ours", key,
+	if (n < components)
+		return err_set(err, -EINVAL, "fact \"%s\": %s is too near the root to be ours", key,
 			       path);
-		return NULL;
-	}
-	return path;
+	return 0;
+}
+
+/* The fact @key if it is a path fit to be undone, else NULL. */
+static const char *path_fact(const json_t *facts, const char *key, unsigned components,
+			     struct err *err)
+{
+	const char *path = json_string_value(json_object_get(facts, key));
+
+	return journal_check_path(path, key, components, err) == 0 ? path : NULL;
 }
 
 static int undo_file(const json_t *facts, bool same_boot, struct err *err)
@@ -85,6 +89,7 @@ static int undo_process(const json_t *facts, bool same_boot, struct err *err)
 	uint64_t start = (uint64_t) json_int_at(facts, "start", 0);
 	struct pollfd p = {.events = POLLIN};
 	auto_fd int fd = -1;
+	int r;
 
 	if (!same_boot || pid == 0) /* pid 0: registered, but never started */
 		return 0;
@@ -92,9 +97,12 @@ static int undo_process(const json_t *facts, bool same_boot, struct err *err)
 		return err_set(err, -EINVAL, "fact \"pid\": %d cannot be a process of ours", pid);
 	fd = pidfd_open(pid, 0);
 	if (fd < 0)
-		return errno == ESRCH ? 0 : err_set(err, -errno, "open process %d", pid);
-	/* The pidfd names one process for good; it is the right one if it started then. */
-	if (!proc_alive(pid, start))
+		return errno == ESRCH ? 0
+				      : err_set(err, -errno, "open process %d: %s", pid,
+						strerrordesc_np(errno));
+	/* The pidfd names one process for good; it is the right one if it started then. A zombie
+	 * counts: its group may live on. */
+	if (proc_start_ticks(pid) != start)
 		return 0;
 	if (group == pid && kill(-group, SIGKILL) < 0 && errno != ESRCH)
 		return err_set(err, -errno, "kill the group of process %d: %s", pid,
@@ -102,20 +110,32 @@ static int undo_process(const json_t *facts, bool same_boot, struct err *err)
 	if (pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return err_set(err, -errno, "kill process %d: %s", pid, strerrordesc_np(errno));
 	p.fd = fd;
-	if (poll(&p, 1, KILL_WAIT_MS) == 0)
-		return err_set(err, -ETIME, "process %d does not end after SIGKILL", pid);
+	do
+		r = poll(&p, 1, KILL_WAIT_MS);
+	while (r < 0 && errno == EINTR);
+	if (r <= 0)
+		return err_set(err, r < 0 ? -errno : -ETIME,
+			       "process %d does not end after SIGKILL", pid);
 	return 0;
 }
 
-/* "/a/link/x" -> "/real/x": directories resolved, the last name kept. NULL when the directory is
- * gone or memory ran out; errno tells. */
-static char *resolve_parent(const char *path)
+/* "/a/link/x" -> "/real/x": directories resolved, the last name kept. Return: 0, -ENOENT when the
+ * directory is gone, or another -errno. */
+static int resolve_parent(const char *path, char **ret)
 {
-	auto_free char *dir = path_dirname(path);
-	auto_free char *real = dir ? realpath(dir, NULL) : NULL;
-	const char *slash = strrchr(path, '/');
+	auto_free char *dir = path_dirname(path), *real = NULL, *copy = strdup(path);
+	const char *slash;
 
-	return real && slash ? path_join(real, slash + 1) : NULL;
+	if (!dir || !copy)
+		return -ENOMEM;
+	real = realpath(dir, NULL);
+	if (!real)
+		return errno == ENOTDIR ? -ENOENT : -errno;
+	for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+		copy[n - 1] = '\0';
+	slash = strrchr(copy, '/');
+	*ret = path_join(real, slash ? slash + 1 : copy);
+	return *ret ? 0 : -ENOMEM;
 }
 
 /* Octal escapes of mountinfo, in place. */
@@ -195,15 +215,17 @@ static int undo_mount(const json_t *facts, bool same_boot, struct err *err)
 {
 	const char *path = path_fact(facts, "path", 1, err);
 	auto_free char *real = NULL;
+	int r;
 
 	if (!path)
 		return -EINVAL;
 	if (!same_boot)
 		return 0;
-	real = resolve_parent(path); /* the mount table knows no links */
-	if (!real)
-		return errno == ENOMEM ? err_set(err, -ENOMEM, "unmount %s: out of memory", path)
-				       : 0;
+	r = resolve_parent(path, &real); /* the mount table knows no links */
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return err_set(err, r, "unmount %s: %s", path, strerrordesc_np(-r));
 	return unmount_all(real, err);
 }
 
@@ -226,7 +248,7 @@ static bool loop_has(const char *name, const char *backing, const char *real)
 	return strcmp(b.data, backing) == 0 || (real && strcmp(b.data, real) == 0);
 }
 
-static int detach_loop(const char *name, struct err *err)
+static int clear_loop(const char *name, struct err *err)
 {
 	char path[64];
 	auto_fd int fd = -1;
@@ -242,6 +264,25 @@ static int detach_loop(const char *name, struct err *err)
 	return 0;
 }
 
+/* Detaches the device if it has this backing file. The kernel puts that off while somebody, often
+ * a daemon that looks at new devices, has it open. */
+static int detach_loop(const char *name, const char *backing, const char *real, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = LOOP_RETRY_NS};
+	int64_t end = time_mono_ns() + LOOP_WAIT_NS;
+	int r = 0;
+
+	while (r == 0 && loop_has(name, backing, real)) {
+		if (time_mono_ns() >= end)
+			return err_set(err, -EBUSY, "detach /dev/%s from %s: it is in use", name,
+				       backing);
+		r = clear_loop(name, err);
+		if (r == 0 && loop_has(name, backing, real))
+			(void) nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 static int undo_loop(const json_t *facts, bool same_boot, struct err *err)
 {
 	const char *backing = path_fact(facts, "backing", 2, err);
@@ -249,30 +290,33 @@ static int undo_loop(const json_t *facts, bool same_boot, struct err *err)
 	auto_free char *real = NULL;
 	auto_dir DIR *d = NULL;
 	struct dirent *de;
-	int first = 0;
+	int r, first = 0;
 
 	if (!backing)
 		return -EINVAL;
 	if (!same_boot)
 		return 0;
-	real = resolve_parent(backing);
+	r = resolve_parent(backing, &real);
+	if (r < 0 && r != -ENOENT) /* a device may outlive the name of its file */
+		return err_set(err, r, "find the loop of %s: %s", backing, strerrordesc_np(-r));
 	if (device) {
 		if (!str_starts(device, "/dev/loop") || strchr(device + 5, '/'))
 			return err_set(err, -EINVAL, "fact \"device\": %s is no loop device",
 				       device);
-		return loop_has(device + 5, backing, real) ? detach_loop(device + 5, err) : 0;
+		return detach_loop(device + 5, backing, real, err);
 	}
 	d = opendir("/sys/block");
 	if (!d)
 		return err_set(err, -errno, "read /sys/block: %s", strerrordesc_np(errno));
-	while ((de = readdir(d))) {
-		int r = 0;
-
-		if (str_starts(de->d_name, "loop") && loop_has(de->d_name, backing, real))
-			r = detach_loop(de->d_name, first == 0 ? err : NULL);
+	while ((void) (errno = 0), (de = readdir(d))) {
+		r = 0;
+		if (str_starts(de->d_name, "loop"))
+			r = detach_loop(de->d_name, backing, real, first == 0 ? err : NULL);
 		if (first == 0)
 			first = r;
 	}
+	if (first == 0 && errno != 0)
+		first = err_set(err, -errno, "read /sys/block: %s", strerrordesc_np(errno));
 	return first;
 }
 

@@ -377,7 +377,10 @@ static int run_inner(const struct proc_spec *spec, struct proc_result *res, stru
 	k = pump_to_end(r);
 	if (k < 0) {
 		signal_all(r, SIGKILL);
-		return err_set(err, k, "%s: process %d does not end: %s", spec->argv[0], r->pid,
+		if (k != -ETIME) /* then it was killed just now, and will end */
+			(void) reap(r);
+		return err_set(err, k, "%s: %s process %d: %s", spec->argv[0],
+			       k == -ETIME ? "cannot end" : "wait for", r->pid,
 			       strerrordesc_np(-k));
 	}
 	k = reap(r);
