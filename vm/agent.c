@@ -91,7 +91,7 @@ int vm_wait_agent(struct vm *vm, uint64_t timeout_ms, struct cancel *cancel,
 		return r;
 	}
 	if (vm->agent_seconds < 0) {
-		vm->agent_seconds = (double) (time_mono_ns() - vm->start_ns) / 1e9;
+		vm->agent_seconds = vm_seconds_since(vm->start_ns);
 		event_emit(ev, json_pack("{s:s, s:s, s:s, s:f}", "type", "vm.stage", "vm", vm->name,
 					 "stage", "agent", "seconds", vm->agent_seconds));
 	}

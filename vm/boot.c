@@ -168,7 +168,7 @@ static int put_fact(json_t *facts, const char *key, const char *value)
 	}
 	if (json_is_boolean(known))
 		return json_object_set_new(facts, key, json_boolean(strcmp(value, "1") == 0));
-	if (!known)
+	if (!json_is_null(known) && !json_is_string(known))
 		return 0; /* a guest says what it likes; only what was asked counts */
 	return json_object_set_new(facts, key, json_string(value));
 }
@@ -216,8 +216,7 @@ int vm_boot_facts(struct vm_boot *b, uint64_t settle_ms, json_t **ret, struct er
 	if (r < 0)
 		return err_ctx(err, r, "facts of the guest");
 	if (json_object_set_new(facts, "stages", vm_stages(b->vm)) < 0 ||
-	    json_object_set_new(facts, "seconds",
-				json_real((double) (time_mono_ns() - b->vm->start_ns) / 1e9)) < 0)
+	    json_object_set_new(facts, "seconds", json_real(vm_seconds_since(b->vm->start_ns))) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	*ret = json_incref(facts);
 	return 0;

@@ -111,7 +111,7 @@ static int start_host(const char *run_dir, int lock, struct err *err)
 }
 
 /* Return: 0, -ENOTCONN when nobody serves (any more), or another -errno. */
-static int hello(const char *socket, struct wire *ret, struct err *err)
+static int hello(const char *socket, struct wire *ret, pid_t *ret_pid, struct err *err)
 {
 	auto_json json_t *req = json_pack("{s:i, s:s}", "id", 0, "op", "hello");
 	auto_json json_t *reply = NULL;
@@ -135,14 +135,22 @@ static int hello(const char *socket, struct wire *ret, struct err *err)
 		return err_set(err, r, "%s does not answer: %s", socket, strerrordesc_np(-r));
 	}
 	*ret = w;
+	if (ret_pid)
+		*ret_pid = (pid_t) json_int_at(reply, "ok.pid", 0);
 	return 0;
+}
+
+pid_t vm_host_pid(const struct vm_host *h)
+{
+	return h->pid;
 }
 
 /* Two locks: `start` is held only while somebody looks or starts, so those who come meanwhile
  * wait for a running process; `lock` is held by the process for its life, so who finds nobody
  * serving waits for the old one to be gone. Neither wait polls. */
-static int join_host(const char *run_dir, const char *socket, struct wire *ret, struct err *err)
+static int join_host(struct vm_host *h, struct err *err)
 {
+	const char *run_dir = h->run_dir;
 	auto_free char *start_path = path_join(run_dir, "vmhost.start");
 	auto_free char *lock_path = path_join(run_dir, "vmhost.lock");
 	auto_fd int start = -1, lock = -1;
@@ -153,7 +161,7 @@ static int join_host(const char *run_dir, const char *socket, struct wire *ret, 
 	r = lock_file(start_path, LOCK_EXCLUSIVE, &start, err);
 	if (r < 0)
 		return r;
-	r = hello(socket, ret, err);
+	r = hello(h->socket, &h->hold, &h->pid, err);
 	if (r != -ENOTCONN)
 		return r;
 	r = lock_file(lock_path, LOCK_EXCLUSIVE, &lock, err);
@@ -161,7 +169,7 @@ static int join_host(const char *run_dir, const char *socket, struct wire *ret, 
 		r = start_host(run_dir, lock, err);
 	if (r < 0)
 		return r;
-	r = hello(socket, ret, err);
+	r = hello(h->socket, &h->hold, &h->pid, err);
 	return r == -ENOTCONN ? err_set(err, -EIO, "the vmhost process ended at once") : r;
 }
 
@@ -178,9 +186,9 @@ int vm_host_open(const char *run_dir, struct journal *j, struct vm_host **ret, s
 	h->socket = path_join(run_dir, "vmhost.sock");
 	r = h->run_dir && h->socket ? file_mkdir_p(run_dir, 0711, err) : -ENOMEM;
 	if (r == 0) {
-		r = hello(h->socket, &h->hold, err);
+		r = hello(h->socket, &h->hold, &h->pid, err);
 		if (r == -ENOTCONN)
-			r = join_host(run_dir, h->socket, &h->hold, err);
+			r = join_host(h, err);
 	}
 	if (r < 0) {
 		vm_host_close(h);
@@ -377,7 +385,7 @@ static int connect_and_start(struct vm_host *h, struct vm *vm, const json_t *spe
 {
 	auto_json json_t *facts = NULL;
 	json_t *more;
-	int r = hello(h->socket, &vm->wire, err);
+	int r = hello(h->socket, &vm->wire, NULL, err);
 
 	if (r == -ENOTCONN)
 		err_set(err, r, "the vmhost process ended; see %s/vmhost.log", h->run_dir);
@@ -389,6 +397,7 @@ static int connect_and_start(struct vm_host *h, struct vm *vm, const json_t *spe
 	if (r < 0)
 		return r;
 	vm->start_ns = json_int_at(facts, "startNs", time_mono_ns());
+	vm->qemu = (pid_t) json_int_at(facts, "pid", 0);
 	if (!vm->process)
 		return 0;
 	more = json_pack("{s:O, s:O, s:O}", "pid", json_object_get(facts, "pid"), "start",

@@ -77,7 +77,7 @@ static void handle(struct client *c, const json_t *req)
 	int r;
 
 	if (str_eq(op, "hello")) {
-		ret = json_object();
+		ret = json_pack("{s:I}", "pid", (json_int_t) getpid());
 		r = 0;
 	} else if (str_eq(op, "start")) {
 		r = op_start(c, req, &ret, &err);
@@ -117,7 +117,7 @@ static void drain_console(struct client *c)
 		if (seen & 1u << s)
 			send_new(c, json_pack("{s:s, s:s, s:f}", "event", "stage", "stage",
 					      vm_stage_name(s), "seconds",
-					      (double) (time_mono_ns() - g->start_ns) / 1e9));
+					      vm_seconds_since(g->start_ns)));
 }
 
 static void send_notes(struct client *c)

@@ -32,6 +32,12 @@ static inline int64_t vm_deadline(uint64_t timeout_ms)
 	return time_mono_ns() + (int64_t) timeout_ms * 1000000;
 }
 
+/** vm_seconds_since() - to the millisecond: nobody reads more digits. */
+static inline double vm_seconds_since(int64_t start_ns)
+{
+	return (double) ((time_mono_ns() - start_ns + 500000) / 1000000) / 1000;
+}
+
 /* wire.c: one end of a connection. Sending is locked by the caller. */
 struct wire {
 	int fd; /* -1 = closed */
@@ -108,12 +114,14 @@ struct vm_host {
 	char *socket;
 	struct journal *journal;
 	struct wire hold; /* keeps the process alive */
+	pid_t pid;        /* of the process */
 };
 struct vm {
 	struct wire wire;
 	char *name;
 	char *console_log;             /* or NULL */
 	struct journal_entry *process; /* QEMU */
+	pid_t qemu;                    /* 0 = not known */
 	json_int_t next_id;
 	int64_t start_ns;           /* this process's clock when the guest began to run */
 	bool agent_up, ended, lost; /* lost: the vmhost process is gone */
@@ -124,6 +132,7 @@ struct vm {
 	bool reported[VM_STAGE_MAX];
 	double agent_seconds; /* < 0 = not yet */
 };
+pid_t vm_host_pid(const struct vm_host *h);
 /** vm_call() - one request; steals @params. Events that arrive meanwhile are noted in @vm.
  *  Return: 0; -ECHILD when the guest or vmhost is gone; -ETIME; the cancel reason; or the host's
  *  error. */

@@ -125,10 +125,8 @@ static int write_conf(struct host *h, struct err *err)
 		       "security_default_confined = 0\nremember_owner = 0\n"
 		       "namespaces = []\ncgroup_controllers = []\nseccomp_sandbox = 0\n");
 	if (h->privileged)
-		buf_addf(&b,
-			 "user = \"+%u\"\ngroup = \"+%u\"\nswtpm_user = \"+%u\"\n"
-			 "swtpm_group = \"+%u\"\n",
-			 VM_UID_FIRST - 1, VM_UID_FIRST - 1, VM_UID_FIRST - 1, VM_UID_FIRST - 1);
+		buf_addf(&b, "user = \"+%u\"\ngroup = \"+%u\"\n", VM_UID_FIRST - 1,
+			 VM_UID_FIRST - 1);
 	if (buf_err(&b) < 0)
 		return buf_err(&b);
 	return file_write_atomic(conf, b.data, b.len, 0644, err);

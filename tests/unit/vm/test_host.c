@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+/*
+ * The real thing without an operating system: a vmhost process (this program in its role), libvirt,
+ * QEMU, and a guest that is one boot sector. It says on its serial port what a booting Linux says,
+ * then waits for a while and powers itself off.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+
+#include "base/lock.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "nbd.h"
+#include "vm/internal.h"
+
+static const uint8_t say_and[] = {
+	0xfc,             /* cld */
+	0x31, 0xc0,       /* xor ax, ax */
+	0x8e, 0xd8,       /* mov ds, ax */
+	0xbe, 0x40, 0x7c, /* mov si, 0x7c40 */
+	0xba, 0xf8, 0x03, /* mov dx, 0x3f8 */
+	0xac,             /* lodsb */
+	0x84, 0xc0,       /* test al, al */
+	0x74, 0x03,       /* jz +3 */
+	0xee,             /* out dx, al */
+	0xeb, 0xf8,       /* jmp to lodsb */
+};
+static const uint8_t power_off[] = {
+	0xba, 0x04, 0x06, /* mov dx, 0x604: PM1a control of q35 */
+	0xb8, 0x00, 0x20, /* mov ax, 0x2000: sleep enable */
+	0xef,             /* out dx, ax */
+};
+static const uint8_t halt[] = {0xf4, 0xeb, 0xfd};
+
+struct place {
+	const char *dir;
+	char *sock, *overlay, *console;
+	struct journal *journal;
+	struct nbd nbd;
+};
+
+static int watch(pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Until the process of a watch ended; the watch is closed. */
+static void await_death(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, 30000), 1);
+	(void) close(pidfd);
+}
+
+static void make_disk(struct place *p, bool off)
+{
+	static const char text[] = "GRUB loading\r\nLinux version 0.0\r\nsystemd[1]: up\r\n";
+	auto_free char *disk = path_join(p->dir, "disk");
+	uint8_t *s = calloc(1, 1 << 20);
+
+	assert_non_null(s);
+	memcpy(s, say_and, sizeof(say_and));
+	if (off)
+		memcpy(s + sizeof(say_and), power_off, sizeof(power_off));
+	memcpy(s + sizeof(say_and) + (off ? sizeof(power_off) : 0), halt, sizeof(halt));
+	memcpy(s + 0x40, text, sizeof(text));
+	s[510] = 0x55;
+	s[511] = 0xaa;
+	assert_int_equal(file_write_atomic(disk, s, 1 << 20, 0644, NULL), 0);
+	free(s);
+}
+
+static void place_init(struct place *p, const char *dir, bool off)
+{
+	auto_free char *journal = NULL, *disk = NULL;
+
+	p->dir = dir;
+	p->sock = path_join(p->dir, "nbd.sock");
+	p->overlay = path_join(p->dir, "o.qcow2");
+	p->console = path_join(p->dir, "console");
+	journal = path_join(p->dir, "journal");
+	assert_int_equal(journal_open(journal, &p->journal, NULL), 0);
+	make_disk(p, off);
+	disk = path_join(p->dir, "disk");
+	nbd_start(&p->nbd, p->dir, p->sock, "file", disk);
+	assert_int_equal(chmod(p->sock, 0666), 0);
+	assert_int_equal(vm_overlay_create(p->overlay, p->sock, NULL, 0, NULL), 0);
+}
+
+static unsigned entries(struct place *p)
+{
+	unsigned n = 0;
+
+	assert_int_equal(journal_recover(p->journal, &n, NULL), 0);
+	return n;
+}
+
+/* Gone when its lock can be taken. */
+static void await_end_of_host(struct place *p)
+{
+	auto_free char *path = path_join(p->dir, "vmhost.lock");
+	auto_fd int fd = -1;
+
+	assert_int_equal(lock_file(path, LOCK_EXCLUSIVE, &fd, NULL), 0);
+}
+
+static void place_done(struct place *p)
+{
+	static const char *const mine[] = {"disk", "o.qcow2", "console", "nbd.sock", "nbd.pid"};
+	auto_free char *sock = path_join(p->dir, "vmhost.sock");
+
+	await_end_of_host(p);
+	assert_false(file_exists(sock));
+	assert_int_equal(entries(p), 0);
+	journal_close(p->journal);
+	nbd_stop(&p->nbd);
+	/* What a start finds out about this machine is worth keeping for the next test. */
+	for (size_t i = 0; i < ARRAY_SIZE(mine); i++) {
+		auto_free char *path = path_join(p->dir, mine[i]);
+
+		assert_int_equal(file_rm_rf(path, NULL), 0);
+	}
+	free(p->sock);
+	free(p->overlay);
+	free(p->console);
+}
+
+static struct vm_spec spec_of(const struct place *p)
+{
+	return (struct vm_spec){.name = "t",
+				.memory_mib = 128,
+				.overlay = p->overlay,
+				.nbd_socket = p->sock,
+				.console_log = p->console};
+}
+
+static void collect(void *arg, const json_t *event)
+{
+	buf_addf(arg, "%s ", json_str_at(event, "stage"));
+}
+
+static void a_guest_that_ends_is_reported(void **state)
+{
+	auto_buf struct buf stages = BUF_INIT(4096);
+	struct event_sink sink = {.emit = collect, .arg = &stages};
+	auto_err struct err err = ERR_INIT;
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+
+	place_init(&p, *state, true);
+	s = spec_of(&p);
+	if (vm_host_open(p.dir, p.journal, &h, &err) < 0 || vm_start(h, &s, &vm, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	assert_int_equal(vm_wait_agent(vm, 50000, NULL, &sink, &err), -ECHILD);
+	assert_non_null(strstr(err_str(&err), "it shut down"));
+	assert_non_null(strstr(err_str(&err), "systemd[1]: up"));
+	assert_string_equal(buf_str(&stages), "firmware bootloader kernel init ");
+	assert_int_equal(vm_stop(vm, 1000, NULL), 0);
+	vm_host_close(h);
+	place_done(&p);
+}
+
+static void waiting_can_be_ended(void **state)
+{
+	auto_err struct err err = ERR_INIT;
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct cancel c;
+	struct place p;
+	struct vm_spec s;
+	int qemu;
+
+	place_init(&p, *state, false);
+	s = spec_of(&p);
+	assert_int_equal(cancel_init(&c), 0);
+	if (vm_host_open(p.dir, p.journal, &h, &err) < 0 || vm_start(h, &s, &vm, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	qemu = watch(vm->qemu);
+	assert_int_equal(vm_wait_agent(vm, 300, NULL, NULL, &err), -ETIME);
+	assert_non_null(err.hint);
+	cancel_set(&c, -ECANCELED);
+	assert_int_equal(vm_wait_agent(vm, 50000, &c, NULL, NULL), -ECANCELED);
+	/* A second guest of the same name is refused and does the first no harm. */
+	struct vm *other = NULL;
+	assert_int_not_equal(vm_start(h, &s, &other, NULL), 0);
+	assert_null(other);
+	assert_int_equal(kill(vm->qemu, 0), 0);
+	assert_int_equal(vm_stop(vm, 0, NULL), 0);
+	await_death(qemu);
+	vm_host_close(h);
+	cancel_done(&c);
+	place_done(&p);
+}
+
+/* What a killed client leaves is a closed connection. */
+static void a_lost_client_takes_its_guest_along(void **state)
+{
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+	int qemu;
+
+	place_init(&p, *state, false);
+	s = spec_of(&p);
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	assert_int_equal(vm_start(h, &s, &vm, NULL), 0);
+	qemu = watch(vm->qemu);
+	wire_done(&vm->wire);
+	vm_host_close(h);
+	await_end_of_host(&p);
+	await_death(qemu);
+	assert_int_equal(vm_stop(vm, 0, NULL), 0);
+	place_done(&p);
+}
+
+static void a_killed_vmhost_takes_its_guest_along(void **state)
+{
+	auto_err struct err err = ERR_INIT;
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+	int qemu;
+
+	place_init(&p, *state, false);
+	s = spec_of(&p);
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	assert_int_equal(vm_start(h, &s, &vm, NULL), 0);
+	qemu = watch(vm->qemu);
+	assert_int_equal(kill(vm_host_pid(h), SIGKILL), 0);
+	assert_int_equal(vm_wait_agent(vm, 50000, NULL, NULL, &err), -ECHILD);
+	assert_non_null(strstr(err_str(&err), "vmhost"));
+	await_death(qemu);
+	assert_int_equal(vm_stop(vm, 1000, NULL), 0);
+	vm_host_close(h);
+	/* The next one starts on what is left and cleans it up. */
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	vm_host_close(h);
+	place_done(&p);
+}
+
+static void a_bad_disk_is_an_error(void **state)
+{
+	auto_err struct err err = ERR_INIT;
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+
+	place_init(&p, *state, false);
+	s = spec_of(&p);
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	s.overlay = "/nonexistent/overlay";
+	assert_int_equal(vm_start(h, &s, &vm, &err), -ENOENT);
+	assert_non_null(strstr(err_str(&err), "/nonexistent/overlay"));
+	s = spec_of(&p);
+	s.nbd_export = "nobody";
+	nbd_stop(&p.nbd);
+	assert_int_not_equal(vm_start(h, &s, &vm, NULL), 0);
+	assert_null(vm);
+	vm_host_close(h);
+	place_done(&p);
+}
+
+static void the_probe_is_cached_for_this_boot(void **state)
+{
+	auto_buf struct buf id = BUF_INIT(256), known = BUF_INIT(256), other = BUF_INIT(256);
+	auto_free char *path = path_join(*state, "kvm");
+	bool usable;
+
+	/* Of another boot: not believed. */
+	assert_int_equal(file_write_atomic(path, "x\nusable\n", 9, 0600, NULL), 0);
+	usable = vm_kvm_usable(*state);
+	assert_int_equal(file_read_all(path, &known, NULL), 0);
+	/* The other answer, of this boot: believed. */
+	assert_int_equal(file_read_all("/proc/sys/kernel/random/boot_id", &id, NULL), 0);
+	buf_addf(&other, "%s%s\n", buf_str(&id), usable ? "unusable" : "usable");
+	assert_string_not_equal(buf_str(&known), buf_str(&other));
+	assert_int_equal(file_write_atomic(path, other.data, other.len, 0600, NULL), 0);
+	assert_int_equal(vm_kvm_usable(*state), !usable);
+	assert_int_equal(file_write_atomic(path, known.data, known.len, 0600, NULL), 0);
+	assert_int_equal(vm_kvm_usable(*state), usable);
+}
+
+static int make_dir(void **state)
+{
+	char *dir = strdup("/tmp/kiln-vm-XXXXXX");
+
+	*state = dir;
+	return dir && mkdtemp(dir) && chmod(dir, 0711) == 0 ? 0 : -1;
+}
+
+static int drop_dir(void **state)
+{
+	int r = file_rm_rf(*state, NULL);
+
+	free(*state);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_probe_is_cached_for_this_boot),
+		cmocka_unit_test(a_guest_that_ends_is_reported),
+		cmocka_unit_test(waiting_can_be_ended),
+		cmocka_unit_test(a_lost_client_takes_its_guest_along),
+		cmocka_unit_test(a_killed_vmhost_takes_its_guest_along),
+		cmocka_unit_test(a_bad_disk_is_an_error),
+	};
+
+	if (argc == 4 && strcmp(argv[1], "vmhost") == 0)
+		return vm_host_main(argv[3]);
+	(void) unsetenv("KILN_EXE"); /* this program plays the role itself */
+	return cmocka_run_group_tests(tests, make_dir, drop_dir);
+}
