@@ -15,9 +15,9 @@
 
 struct platform_sku {
 	const char *publisher, *offer, *sku; /* "Debian", "debian-12", "12-gen2" */
-	const char *os_type;		     /* "Linux" */
-	const char *hyperv_generation;	     /* "V1" or "V2" */
-	const char *architecture;	     /* "x64" */
+	const char *os_type;                 /* "Linux" */
+	const char *hyperv_generation;       /* "V1" or "V2" */
+	const char *architecture;            /* "x64" */
 };
 /** platform_skus() - the table; ends with publisher NULL. */
 const struct platform_sku *platform_skus(void);
@@ -27,19 +27,21 @@ struct platform_env {
 	struct store *store;
 	unsigned region;
 	struct journal *journal;
-	const char *scratch;	   /* directory for temporary trees; journalled inside */
-	const json_t *sources;	   /* platform.sources of kiln.yaml (array of deb822 or one-line
-				      texts), or NULL = the host's APT sources */
+	const char *scratch;   /* directory for temporary trees; journalled inside */
+	const char *lock_dir;  /* one for all runs on a data directory, so that two of them make an
+				 image once; NULL = scratch */
+	const json_t *sources; /* platform.sources of kiln.yaml (array of deb822 or one-line
+				  texts), or NULL = the host's APT sources */
 	struct cancel *cancel;
 	const struct event_sink *events;
 };
 
 /* One made image. */
 struct platform_image {
-	char version[32];	/* "12.20261122.0": YYYYMMDD from the package set's newest date */
+	char version[32]; /* "12.20261122.0": YYYYMMDD from the package set's newest date */
 	struct disk_ref disk;
-	json_t *facts;		/* owned: {"packages":{name:version}, "sources":[..], "inputs":"sha256:..",
-				   "firmware":{"uefi":true,"bios":true}} */
+	json_t *facts; /* owned: {"packages":{name:version}, "sources":[..], "inputs":"sha256:..",
+			  "firmware":{"uefi":true,"bios":true}} */
 };
 void platform_image_done(struct platform_image *p);
 

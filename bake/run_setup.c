@@ -108,6 +108,7 @@ static int resolve_platform(struct run *run, struct err *err)
 		.store = run->env->store,
 		.region = run->env->region,
 		.journal = run->env->journal,
+		.lock_dir = run->env->data_dir,
 		.sources = json_at(run->env->config, "platform.sources"),
 		.cancel = run->env->cancel,
 		.events = run->env->events,
