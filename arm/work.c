@@ -262,6 +262,9 @@ static int run_leased(struct worker *w, struct err *err)
 		(void) err_set(err, r, "%s", strerrordesc_np(-r));
 	e = end_job(w, r, err, &end);
 	if (e < 0) {
+		/* Its end could not be recorded: due again, at once if this can be written. */
+		if (e != -ESTALE)
+			(void) job_release(w->arm->config.meta, w->op.id, w->row.token, NULL);
 		err_move(err, &end);
 		return e;
 	}
@@ -295,6 +298,8 @@ static int lease_and_run(struct arm *arm, const char *operation_id, const struct
 		r = worker_load(&w, err);
 		if (r >= 0)
 			r = run_leased(&w, err);
+		else
+			(void) job_release(arm->config.meta, w.row.id, w.row.token, NULL);
 	}
 	worker_done(&w);
 	return r;

@@ -24,14 +24,30 @@ int json_read_file(const char *path, json_t **ret, struct err *err)
 	return 0;
 }
 
+static int dump_piece(const char *s, size_t n, void *arg)
+{
+	return buf_add(arg, s, n) < 0 ? -1 : 0;
+}
+
+/* Not json_dumps(): it goes on when memory runs out inside a key and returns text with a hole. The
+ * buffer's error is sticky, so it is not missed here. */
+static char *dump(const json_t *j, size_t flags)
+{
+	auto_buf struct buf b = BUF_INIT(SIZE_MAX / 4);
+
+	if (json_dump_callback(j, dump_piece, &b, flags | JSON_ENCODE_ANY) < 0)
+		return NULL;
+	return buf_take(&b);
+}
+
 char *json_pretty(const json_t *j)
 {
-	return json_dumps(j, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	return dump(j, JSON_INDENT(2));
 }
 
 char *json_compact(const json_t *j)
 {
-	return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+	return dump(j, JSON_COMPACT);
 }
 
 /* One step of a path; *@path moves to the next component or becomes NULL. */

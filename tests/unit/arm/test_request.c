@@ -204,7 +204,7 @@ static void bodies(void **state)
 static void errors(void **state)
 {
 	struct world *w = *state;
-	auto_json json_t *j = NULL, *k = NULL;
+	auto_json json_t *j = NULL;
 	struct arm_request req = {.method = "PUT", .target = BOX};
 	struct arm_response res;
 

@@ -238,7 +238,7 @@ static void tags(void **state)
 static void put_removes_what_it_knows(void **state)
 {
 	struct world *w = *state;
-	auto_json json_t *a = NULL, *b = NULL, *c = NULL;
+	auto_json json_t *a = NULL, *b = NULL, *c = NULL, *d = NULL;
 
 	json_decref(
 		put(w, NEW,
@@ -265,8 +265,8 @@ static void put_removes_what_it_knows(void **state)
 	assert_string_equal(json_str_at(c, "properties.size.serial"), "S-1");
 	assert_string_equal(json_str_at(c, "properties.provisioningState"), "Succeeded");
 	/* the secret is still stored, though nobody can see it */
-	assert_int_equal(arm_load(w->arm, BOXES "/b", &a, NULL), 0);
-	assert_string_equal(json_str_at(a, "properties.password"), "p");
+	assert_int_equal(arm_load(w->arm, BOXES "/b", &d, NULL), 0);
+	assert_string_equal(json_str_at(d, "properties.password"), "p");
 }
 
 static void immutable(void **state)
