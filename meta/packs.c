@@ -87,6 +87,73 @@ int packs_epoch_next(struct meta *m, int64_t *ret, struct err *err)
 	return finish(db, counter_next(db, "epoch", ret, err), err);
 }
 
+int packs_epoch_raise(struct meta *m, int64_t epoch, struct err *err)
+{
+	struct db_value p[] = {DBI(epoch), DBI(epoch)};
+
+	return exec_sql(meta_db(m),
+			"UPDATE store_counter SET value = ? WHERE name = 'epoch' AND value < ?", p,
+			2, NULL, err);
+}
+
+/* Counts changes that may have made something unreachable, for the collector's sanity check. */
+static int count_removed(struct db *db, int64_t n, struct err *err)
+{
+	struct db_value p[] = {DBI(n)};
+
+	if (n == 0)
+		return 0;
+	return exec_sql(db,
+			"INSERT INTO store_counter (name, value) VALUES ('removed', ?)"
+			" ON CONFLICT (name) DO UPDATE SET value = store_counter.value +"
+			" excluded.value",
+			p, 1, NULL, err);
+}
+
+static int counter_set(struct db *db, const char *kind, const char *region, int64_t value,
+		       struct err *err)
+{
+	auto_free char *name = strf("%s/%s", kind, region);
+	struct db_value p[] = {DBT(name), DBI(value)};
+
+	if (!name)
+		return err_set(err, -ENOMEM, "out of memory");
+	return exec_sql(db,
+			"INSERT INTO store_counter (name, value) VALUES (?, ?)"
+			" ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			p, 2, NULL, err);
+}
+
+int packs_gc_note(struct meta *m, const char *region, int64_t *ret_live, int64_t *ret_removed,
+		  int64_t *ret_removed_now, struct err *err)
+{
+	struct db *db = meta_db(m);
+	auto_free char *live = strf("gc-live/%s", region), *removed = strf("gc-removed/%s", region);
+	int r;
+
+	if (!live || !removed)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = counter_get(db, live, ret_live, err);
+	if (r >= 0)
+		r = counter_get(db, removed, ret_removed, err);
+	if (r >= 0)
+		r = counter_get(db, "removed", ret_removed_now, err);
+	return r;
+}
+
+int packs_gc_set(struct meta *m, const char *region, int64_t live, int64_t removed, struct err *err)
+{
+	struct db *db = meta_db(m);
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = counter_set(db, "gc-live", region, live, err);
+	if (r >= 0)
+		r = counter_set(db, "gc-removed", region, removed, err);
+	return finish(db, r, err);
+}
+
 int packs_session_begin(struct meta *m, const char *purpose, const char *owner, int64_t lease_s,
 			struct session_key *ret, struct err *err)
 {
@@ -143,13 +210,15 @@ static int session_end(struct db *db, const char *id, struct err *err)
 		"DELETE FROM store_session WHERE id = ?",
 	};
 	struct db_value p[] = {DBT(id)};
+	int64_t n, removed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sql); i++) {
-		int r = exec_sql(db, sql[i], p, 1, NULL, err);
+		int r = exec_sql(db, sql[i], p, 1, &n, err);
 		if (r < 0)
 			return r;
+		removed += i == 1 ? n : 0;
 	}
-	return 0;
+	return count_removed(db, removed, err);
 }
 
 int packs_session_end(struct meta *m, const char *id, struct err *err)
@@ -432,6 +501,24 @@ int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, 
 	return r;
 }
 
+int packs_rescue(struct meta *m, const char *region, const struct pack_id *id, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+	int64_t n = 0;
+	int r;
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBI(PACK_PRESENT), DBT(region), DBT(hex), DBI(PACK_DELETING)};
+
+	r = exec_sql(meta_db(m),
+		     "UPDATE store_pack SET state = ? WHERE region = ? AND id = ? AND state <> ?",
+		     p, ARRAY_SIZE(p), &n, err);
+	if (r >= 0 && n == 0)
+		return err_set(err, -ESTALE, "pack %s of region %s has no usable row", hex, region);
+	return r;
+}
+
 int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *id, int64_t before,
 		      bool *ret_done, struct err *err)
 {
@@ -487,6 +574,9 @@ static int write_root(struct db *db, const struct session_key *k, const struct r
 		      struct err *err)
 {
 	char root[DIGEST_HEX], digest[DIGEST_HEX];
+	struct db_value key[] = {DBT(r->kind), DBT(r->id), DBT(r->region)};
+	int64_t had = 0;
+	int e;
 	struct db_value p[] = {
 		DBT(r->kind),
 		DBT(r->id),
@@ -497,6 +587,12 @@ static int write_root(struct db *db, const struct session_key *k, const struct r
 		DBT(strcmp(r->kind, "session") == 0 ? k->id : NULL),
 	};
 
+	e = db_query(db, "SELECT COUNT(*) FROM store_root WHERE kind = ? AND id = ? AND region = ?",
+		     key, 3, row_int, &had, NULL, err);
+	if (e >= 0)
+		e = count_removed(db, had, err);
+	if (e < 0)
+		return e;
 	return exec_sql(db,
 			"INSERT INTO store_root (kind, id, region, root, digest, size_bytes,"
 			" session) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -627,12 +723,20 @@ int packs_root_get(struct meta *m, struct root_row *ret, struct err *err)
 int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
 		      struct err *err)
 {
+	struct db *db = meta_db(m);
 	struct db_value p[] = {DBT(kind), DBT(id), DBT(region)};
+	int64_t n = 0;
+	int r = db_begin(db, err);
 
-	return exec_sql(meta_db(m),
-			region ? "DELETE FROM store_root WHERE kind = ? AND id = ? AND region = ?"
-			       : "DELETE FROM store_root WHERE kind = ? AND id = ?",
-			p, region ? 3 : 2, NULL, err);
+	if (r < 0)
+		return r;
+	r = exec_sql(db,
+		     region ? "DELETE FROM store_root WHERE kind = ? AND id = ? AND region = ?"
+			    : "DELETE FROM store_root WHERE kind = ? AND id = ?",
+		     p, region ? 3 : 2, &n, err);
+	if (r >= 0)
+		r = count_removed(db, n, err);
+	return finish(db, r, err);
 }
 
 struct list_roots {

@@ -91,10 +91,21 @@ int packs_usage(struct meta *m, const char *region, uint64_t *ret_packs, uint64_
 
 /** packs_epoch_next() - raise the epoch; the new value. */
 int packs_epoch_next(struct meta *m, int64_t *ret, struct err *err);
+/** packs_epoch_raise() - to at least @epoch. */
+int packs_epoch_raise(struct meta *m, int64_t epoch, struct err *err);
+/** packs_gc_note() - live frames and count of removed roots as packs_gc_set() left them for the
+ *  region (0 at first), and the count now. */
+int packs_gc_note(struct meta *m, const char *region, int64_t *ret_live, int64_t *ret_removed,
+		  int64_t *ret_removed_now, struct err *err);
+int packs_gc_set(struct meta *m, const char *region, int64_t live, int64_t removed,
+		 struct err *err);
 /** packs_condemn() - present -> condemned, unless pinned or stamped at @snapshot or later.
  *  *@ret_done tells. */
 int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, int64_t snapshot,
 		  bool *ret_done, struct err *err);
+/** packs_rescue() - condemned -> present: something alive was found in it. -ESTALE when it is
+ *  neither present nor condemned. */
+int packs_rescue(struct meta *m, const char *region, const struct pack_id *id, struct err *err);
 /** packs_sweep_begin() - condemned -> deleting, when condemned at @before or earlier, unpinned,
  *  and no live session is older than the condemnation. */
 int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *id, int64_t before,

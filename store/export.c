@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/uids.h"
 #include "base/proc.h"
 #include "base/timeutil.h"
 #include "store/internal.h"
@@ -161,7 +162,7 @@ static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char
 	cache_stats_get(s->cache, &cs);
 	for (size_t i = 0; i < ARRAY_SIZE(fixed) && r == 0; i++)
 		r = strv_push(&argv, fixed[i]);
-	for (size_t i = 0; i < s->n_regions + 3 && r == 0; i++) {
+	for (size_t i = 0; i < s->n_regions + 4 && r == 0; i++) {
 		auto_free char *a = NULL;
 
 		if (i == 0)
@@ -170,9 +171,11 @@ static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char
 			a = strf("dir=%s", s->dir);
 		else if (i == 2)
 			a = strf("cache=%llu", (unsigned long long) cs.max_bytes);
+		else if (i == 3)
+			a = strf("uid=%u-%u", GUEST_UID_FIRST, GUEST_UID_LAST);
 		else
-			a = strf("region=%s=%s", region_name_of(s, (unsigned) i - 3),
-				 s->regions[i - 3].url);
+			a = strf("region=%s=%s", region_name_of(s, (unsigned) i - 4),
+				 s->regions[i - 4].url);
 		r = a ? strv_push(&argv, a) : -ENOMEM;
 	}
 	if (r < 0) {
@@ -250,6 +253,9 @@ static int start(struct nbd_host *h, const char *plugin, struct err *err)
 	if (r < 0)
 		return r;
 	r = wait_ready(h, pidfile, watch, err);
+	/* Guests have uids of their own: the plugin looks at who connects, and names are secrets. */
+	if (r == 0 && chmod(h->socket, 0666) < 0)
+		r = err_set(err, -errno, "chmod %s: %s", h->socket, strerror(errno));
 	if (r < 0) {
 		log_tail(log, err, r);
 		(void) proc_stop(h->pid, h->pidfd, 1000);

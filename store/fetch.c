@@ -49,7 +49,7 @@ static int learn_pack(struct store *s, unsigned region, const struct pack_id *id
 
 	if (r < 0)
 		return r;
-	return lookup_add_pack(g->lookup, id, x.entries, x.n, err);
+	return lookup_add_pack(g->lookup, id, x.entries, x.n, false, err);
 }
 
 static int refresh_key(void *arg, const char *key, uint64_t bytes)

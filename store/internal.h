@@ -124,6 +124,8 @@ int writer_flush(struct writer *w, struct err *err);
 /** writer_read_back() - from now on packs are read again and compared before they count: for
  *  bytes that arrive from elsewhere. (What is compressed here was decoded again already.) */
 void writer_read_back(struct writer *w);
+/** writer_replace() - new packs take over names that the lookup knows elsewhere (rewriting). */
+void writer_replace(struct writer *w);
 /** writer_totals() - packs and bytes made so far. */
 void writer_totals(struct writer *w, uint64_t *ret_packs, uint64_t *ret_bytes);
 
@@ -160,6 +162,10 @@ int session_product(struct store_session *ss, unsigned region, const struct disk
 /** session_owner_alive() - a session_alive_fn; @arg is this boot's id. */
 bool session_owner_alive(void *arg, const char *owner, bool lease_over);
 int session_boot_id(char dst[UUID_STR], struct err *err);
+
+/* gc.c */
+/** gc_region_epoch() - the highest epoch that the region remembers; 0 = none. */
+int gc_region_epoch(struct store *s, unsigned region, int64_t *ret, struct err *err);
 
 /* pool.c */
 /** parallel_run() - @fn on @n threads (the caller's is one of them) until all return.

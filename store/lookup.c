@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys: 32 bytes = a frame's name; 'p' + 16 bytes = a known pack; "seq" = watermark. LMDB allows
- * one environment per path and process, so they are kept in a reference-counted table.
+ * Keys: 32 bytes = a frame's name; name + 16 bytes of a pack's id = another copy of it; 'p' + 16
+ * bytes = a known pack; "seq" = watermark. LMDB allows one environment per path and process, so
+ * they are kept in a reference-counted table.
  */
 #include "store/lookup.h"
 
@@ -16,6 +17,7 @@
 #define READERS     1024
 #define VALUE_BYTES 32
 #define PACK_KEY    (1 + PACK_ID_BYTES)
+#define COPY_KEY    (DIGEST_BYTES + PACK_ID_BYTES)
 
 struct lookup {
 	char *dir; /* owned */
@@ -422,6 +424,35 @@ bool lookup_get(struct lookup_txn *t, const struct digest *name, struct frame_lo
 	return found;
 }
 
+unsigned lookup_copies(struct lookup *l, const struct digest *name, struct frame_loc *dst,
+		       unsigned max)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	MDB_cursor *cur = NULL;
+	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b}, v;
+	unsigned n = 0;
+	int r;
+
+	if (!t || !t->txn) {
+		n = t && max > 0 && lookup_get(t, name, dst);
+		lookup_end(t);
+		return n;
+	}
+	r = mdb_cursor_open(t->txn, l->dbi, &cur);
+	if (r == 0)
+		r = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
+	while (r == 0 && n < max && k.mv_size >= DIGEST_BYTES &&
+	       memcmp(k.mv_data, name->b, DIGEST_BYTES) == 0) {
+		if (loc_decode(&v, &dst[n]))
+			n++;
+		r = mdb_cursor_get(cur, &k, &v, MDB_NEXT);
+	}
+	if (cur)
+		mdb_cursor_close(cur);
+	lookup_end(t);
+	return n;
+}
+
 bool lookup_find(struct lookup *l, const struct digest *name, struct frame_loc *ret)
 {
 	struct lookup_txn *t = lookup_begin(l);
@@ -460,36 +491,68 @@ struct pack_change {
 	const struct pack_id *id;
 	const struct pack_entry *e;
 	uint32_t n;
+	bool replace;
 };
+
+static void copy_key(const struct digest *name, const void *pack, uint8_t dst[COPY_KEY])
+{
+	memcpy(dst, name->b, DIGEST_BYTES);
+	memcpy(dst + DIGEST_BYTES, pack, PACK_ID_BYTES);
+}
+
+static bool points_to(const MDB_val *v, const struct pack_id *id)
+{
+	return v->mv_size == VALUE_BYTES && memcmp(v->mv_data, id->b, PACK_ID_BYTES) == 0;
+}
+
+/* One name: the first place, or with @replace the new one; the other is kept as a copy. */
+static int put_name(struct lookup *l, MDB_txn *t, const struct digest *name, const uint8_t *value,
+		    const struct pack_id *id, bool replace)
+{
+	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b};
+	MDB_val v = {VALUE_BYTES, (void *) (uintptr_t) value};
+	uint8_t key[COPY_KEY], old[VALUE_BYTES];
+	int r = mdb_put(t, l->dbi, &k, &v, MDB_NOOVERWRITE);
+
+	if (r != MDB_KEYEXIST || points_to(&v, id) || v.mv_size != VALUE_BYTES)
+		return r == MDB_KEYEXIST ? 0 : r;
+	/* @v is what was there. */
+	memcpy(old, v.mv_data, VALUE_BYTES);
+	copy_key(name, replace ? old : value, key);
+	k = (MDB_val){sizeof(key), key};
+	v = (MDB_val){VALUE_BYTES, replace ? old : (void *) (uintptr_t) value};
+	r = mdb_put(t, l->dbi, &k, &v, 0);
+	if (r != 0 || !replace)
+		return r;
+	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
+	v = (MDB_val){VALUE_BYTES, (void *) (uintptr_t) value};
+	return mdb_put(t, l->dbi, &k, &v, 0);
+}
 
 static int write_add(struct lookup *l, MDB_txn *t, void *arg)
 {
 	const struct pack_change *c = arg;
 	uint8_t key[PACK_KEY], value[VALUE_BYTES];
-	MDB_val k, v;
+	MDB_val k = {sizeof(key), key}, v = {0, key};
 	int r = 0;
 
-	for (uint32_t i = 0; i < c->n && (r == 0 || r == MDB_KEYEXIST); i++) {
+	for (uint32_t i = 0; i < c->n && r == 0; i++) {
 		struct frame_loc loc;
 
 		loc_of(c->id, &c->e[i], i, &loc);
 		loc_encode(&loc, value);
-		k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) c->e[i].name.b};
-		v = (MDB_val){sizeof(value), value};
-		r = mdb_put(t, l->dbi, &k, &v, MDB_NOOVERWRITE);
+		r = put_name(l, t, &c->e[i].name, value, c->id, c->replace);
 	}
-	if (r != 0 && r != MDB_KEYEXIST)
+	if (r != 0)
 		return r;
 	pack_key(c->id, key);
-	k = (MDB_val){sizeof(key), key};
-	v = (MDB_val){0, key};
 	return mdb_put(t, l->dbi, &k, &v, 0);
 }
 
 int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
-		    uint32_t n, struct err *err)
+		    uint32_t n, bool replace, struct err *err)
 {
-	struct pack_change c = {id, e, n};
+	struct pack_change c = {id, e, n, replace};
 	int r;
 
 	if (l->env && !l->read_only)
@@ -498,12 +561,62 @@ int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pac
 	return r < 0 ? err_set(err, r, "lookup %s: out of memory", l->dir) : 0;
 }
 
-static bool points_to(const MDB_val *v, const struct pack_id *id)
+/* The name lost its place: a copy elsewhere takes it. */
+static int promote(struct lookup *l, MDB_txn *t, const struct digest *name)
 {
-	return v->mv_size == VALUE_BYTES && memcmp(v->mv_data, id->b, PACK_ID_BYTES) == 0;
+	uint8_t key[COPY_KEY], value[VALUE_BYTES];
+	MDB_cursor *cur;
+	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b}, v;
+	int r = mdb_cursor_open(t, l->dbi, &cur);
+
+	if (r != 0)
+		return r;
+	r = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
+	if (r == 0 && (k.mv_size != COPY_KEY || v.mv_size != VALUE_BYTES ||
+		       memcmp(k.mv_data, name->b, DIGEST_BYTES) != 0))
+		r = MDB_NOTFOUND;
+	if (r == 0) {
+		memcpy(key, k.mv_data, COPY_KEY);
+		memcpy(value, v.mv_data, VALUE_BYTES);
+	}
+	mdb_cursor_close(cur);
+	if (r != 0)
+		return r == MDB_NOTFOUND ? 0 : r;
+	k = (MDB_val){COPY_KEY, key};
+	r = mdb_del(t, l->dbi, &k, NULL);
+	if (r != 0)
+		return r;
+	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
+	v = (MDB_val){VALUE_BYTES, value};
+	return mdb_put(t, l->dbi, &k, &v, 0);
 }
 
-static int remove_all(struct lookup *l, MDB_txn *t, const struct pack_id *id)
+static int remove_name(struct lookup *l, MDB_txn *t, const struct digest *name,
+		       const struct pack_id *id)
+{
+	uint8_t key[COPY_KEY];
+	MDB_val k = {sizeof(key), key}, v;
+	int r;
+
+	copy_key(name, id, key);
+	r = mdb_del(t, l->dbi, &k, NULL);
+	if (r != 0 && r != MDB_NOTFOUND)
+		return r;
+	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
+	r = mdb_get(t, l->dbi, &k, &v);
+	if (r != 0 || !points_to(&v, id))
+		return r == MDB_NOTFOUND ? 0 : r;
+	r = mdb_del(t, l->dbi, &k, NULL);
+	return r == 0 ? promote(l, t, name) : r;
+}
+
+struct found {
+	struct pack_entry *e; /* owned */
+	uint32_t n, cap;
+};
+
+/* Every frame that has a place in the pack, by visiting all names. */
+static int find_frames(struct lookup *l, MDB_txn *t, const struct pack_id *id, struct found *f)
 {
 	MDB_cursor *cur;
 	MDB_val k, v;
@@ -512,34 +625,79 @@ static int remove_all(struct lookup *l, MDB_txn *t, const struct pack_id *id)
 	if (r != 0)
 		return r;
 	while ((r = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
-		if (k.mv_size != DIGEST_BYTES || !points_to(&v, id))
+		struct frame_loc loc;
+
+		if ((k.mv_size != DIGEST_BYTES && k.mv_size != COPY_KEY) || !points_to(&v, id) ||
+		    !loc_decode(&v, &loc))
 			continue;
-		r = mdb_cursor_del(cur, 0);
-		if (r != 0)
-			break;
+		if (f->n == f->cap) {
+			uint32_t cap = f->cap ? f->cap * 2 : 1024;
+			struct pack_entry *p = reallocarray(f->e, cap, sizeof(*p));
+
+			if (!p) {
+				r = ENOMEM;
+				break;
+			}
+			f->e = p;
+			f->cap = cap;
+		}
+		f->e[f->n] = (struct pack_entry){
+			.offset = loc.offset,
+			.length = loc.length,
+			.kind = loc.kind,
+			.encoding = loc.encoding,
+			.level = loc.level,
+		};
+		memcpy(f->e[f->n++].name.b, k.mv_data, DIGEST_BYTES);
 	}
 	mdb_cursor_close(cur);
 	return r == MDB_NOTFOUND ? 0 : r;
+}
+
+int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry **ret,
+		  uint32_t *ret_n, struct err *err)
+{
+	struct lookup_txn *t = lookup_begin(l);
+	struct found f = {0};
+	int r = 0;
+
+	if (!t)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (t->txn)
+		r = find_frames(l, t->txn, id, &f);
+	lookup_end(t);
+	if (r != 0) {
+		free(f.e);
+		return mdb_fail(l, r, "cannot read", err);
+	}
+	*ret = f.e;
+	*ret_n = f.n;
+	return 0;
+}
+
+/* Gathered first, because a change moves the cursor. */
+static int remove_all(struct lookup *l, MDB_txn *t, const struct pack_id *id)
+{
+	struct found f = {0};
+	int r = find_frames(l, t, id, &f);
+
+	for (uint32_t i = 0; i < f.n && r == 0; i++)
+		r = remove_name(l, t, &f.e[i].name, id);
+	free(f.e);
+	return r;
 }
 
 static int write_remove(struct lookup *l, MDB_txn *t, void *arg)
 {
 	const struct pack_change *c = arg;
 	uint8_t key[PACK_KEY];
-	MDB_val k = {sizeof(key), key}, v;
+	MDB_val k = {sizeof(key), key};
 	int r = 0;
 
 	if (!c->e)
 		r = remove_all(l, t, c->id);
-	for (uint32_t i = 0; c->e && i < c->n && r == 0; i++) {
-		MDB_val name = {DIGEST_BYTES, (void *) (uintptr_t) c->e[i].name.b};
-
-		r = mdb_get(t, l->dbi, &name, &v);
-		if (r == 0 && points_to(&v, c->id))
-			r = mdb_del(t, l->dbi, &name, NULL);
-		else if (r == MDB_NOTFOUND)
-			r = 0;
-	}
+	for (uint32_t i = 0; c->e && i < c->n && r == 0; i++)
+		r = remove_name(l, t, &c->e[i].name, c->id);
 	if (r != 0)
 		return r;
 	pack_key(c->id, key);
@@ -550,7 +708,7 @@ static int write_remove(struct lookup *l, MDB_txn *t, void *arg)
 int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
 		       uint32_t n, struct err *err)
 {
-	struct pack_change c = {id, e, n};
+	struct pack_change c = {.id = id, .e = e, .n = n};
 
 	if (!l->env || l->read_only)
 		return err_set(err, -EROFS, "lookup %s: opened read-only", l->dir);

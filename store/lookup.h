@@ -34,15 +34,24 @@ bool lookup_get(struct lookup_txn *t, const struct digest *name, struct frame_lo
 /** lookup_find() - one-shot lookup_get(). */
 bool lookup_find(struct lookup *l, const struct digest *name, struct frame_loc *ret);
 
+/** lookup_copies() - every known place of a name, the preferred one first; the number, <= @max. */
+unsigned lookup_copies(struct lookup *l, const struct digest *name, struct frame_loc *dst,
+		       unsigned max);
+
 /** lookup_has_pack() - are this pack's frames known? */
 bool lookup_has_pack(struct lookup *l, const struct pack_id *id);
-/** lookup_add_pack() - one durable transaction; names already known keep their place. */
+/** lookup_add_pack() - one durable transaction. Names already known keep their place, unless
+ *  @replace. */
 int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
-		    uint32_t n, struct err *err);
-/** lookup_remove_pack() - forget the pack, and the frames that point to it. @e, @n: its entries;
- *  NULL = unknown, then every name is visited. */
+		    uint32_t n, bool replace, struct err *err);
+/** lookup_remove_pack() - forget the pack; names go to other known copies, or away. @e, @n: its
+ * entries; NULL = unknown, then every name is visited. */
 int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
 		       uint32_t n, struct err *err);
+/** lookup_frames() - what is known of a pack whose trailer is lost: @ret is malloc'ed, in no
+ *  order; the index in the pack is not told. Visits every name. */
+int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry **ret,
+		  uint32_t *ret_n, struct err *err);
 /** lookup_clear() - empty it, to be rebuilt. */
 int lookup_clear(struct lookup *l, struct err *err);
 /** lookup_packs() - every known pack. */

@@ -76,8 +76,10 @@ int pack_index_load(struct region *g, const struct pack_id *id, struct pack_inde
 		r = err_set(err, -EBADMSG, "its header has another id");
 	if (r >= 0)
 		r = pack_footer_parse(foot, ret->bytes, &ret->n, &trailer, err);
-	if (r < 0)
+	if (r < 0) {
+		ret->n = 0; /* the footer's count was not to be believed */
 		return err_ctx(err, r, "%s", key);
+	}
 	raw = malloc((size_t) ret->n * PACK_ENTRY_BYTES);
 	ret->entries = reallocarray(NULL, ret->n, sizeof(*ret->entries));
 	if (!raw || !ret->entries)

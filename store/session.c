@@ -120,7 +120,7 @@ static int catch_row(void *arg, const struct pack_row *row)
 	r = pack_index_load(g->region, &row->id, &x, NULL);
 	if (r < 0)
 		return 0; /* missing or damaged: check's business; it only costs deduplication */
-	return lookup_add_pack(g->lookup, &row->id, x.entries, x.n, c->err);
+	return lookup_add_pack(g->lookup, &row->id, x.entries, x.n, false, c->err);
 }
 
 static int catch_up(struct store *s, unsigned region, struct err *err)

@@ -36,6 +36,7 @@ struct writer {
 	struct open_pack *closing;
 	unsigned n_closing;
 	bool read_back;
+	bool replace;
 	int failed; /* first failure; then nothing more is written */
 	char *failed_msg;
 	uint64_t packs, stored_bytes;
@@ -271,7 +272,7 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 	if (r >= 0)
 		r = session_pinned(ss, w->region, &p->header.id);
 	if (r >= 0)
-		r = lookup_add_pack(g->lookup, &p->header.id, p->entries, p->n, err);
+		r = lookup_add_pack(g->lookup, &p->header.id, p->entries, p->n, w->replace, err);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&w->lock);
@@ -405,6 +406,13 @@ void writer_read_back(struct writer *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->read_back = true;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void writer_replace(struct writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->replace = true;
 	pthread_mutex_unlock(&w->lock);
 }
 

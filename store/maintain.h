@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeping a store well: garbage collection, proof and repair, the lookup's rebuild, statistics.
+ * All are safe beside ingest, reads, replication and deletes by any process.
+ */
+#ifndef KILN_STORE_MAINTAIN_H
+#define KILN_STORE_MAINTAIN_H
+
+#include "store/store.h"
+
+struct store_gc_result {
+	int64_t epoch;        /* of this run; 0 for a dry run */
+	uint64_t roots;       /* what everything alive hangs on */
+	uint64_t packs;       /* before */
+	uint64_t live_frames; /* chunks and nodes */
+	uint64_t live_bytes;  /* stored bytes of those */
+	uint64_t condemned;   /* packs without anything alive, now marked */
+	uint64_t condemned_bytes;
+	uint64_t rewritten; /* packs whose rest was moved together */
+	uint64_t removed;   /* packs condemned earlier and now gone */
+	uint64_t removed_bytes;
+	uint64_t adopted;        /* valid packs that had no row */
+	uint64_t sessions_ended; /* of writers that are gone */
+};
+
+/**
+ * store_gc() - one cycle: remove what was condemned two epochs ago, mark, condemn, rewrite
+ * @dry_run: only counts what it would condemn and remove
+ *
+ * What dies now is gone after the second cycle. Return: 0; -EBUSY (another one runs); -EBADMSG (a
+ * live tree cannot be read: nothing is condemned; run store_check()); -ESTALE (the database is
+ * older than the region: it was restored); the cancel reason; or another -errno.
+ */
+int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *cancel,
+	     struct store_gc_result *ret, struct err *err);
+
+enum store_check_flags {
+	STORE_CHECK_READ_DATA = 1 << 0, /* decode every frame, not only trailers and trees */
+	STORE_CHECK_HEAL = 1 << 1,      /* adopt, salvage, fetch from elsewhere, quarantine */
+};
+
+struct store_check_result {
+	uint64_t packs, bytes; /* looked at */
+	uint64_t frames;       /* decoded and proven */
+	uint64_t roots;
+	uint64_t damaged_packs; /* missing, cut short, or with a frame that is not what it says */
+	uint64_t damaged_frames;
+	uint64_t strays;  /* packs without a row */
+	uint64_t missing; /* names that a root needs and the region lacks */
+	uint64_t healed;  /* of those, after fetching */
+	uint64_t lost;    /* of those, nowhere to be had */
+};
+
+/* One finding, a sentence. */
+typedef void store_finding_fn(void *arg, const char *text);
+
+/**
+ * store_check() - prove a region whole
+ * @others: stores whose regions may help to heal, besides @s itself; may be NULL
+ *
+ * Return: 0 also with findings (see @ret: whole means no damage and nothing missing, or all of it
+ * healed), or -errno when the check itself could not be done.
+ */
+int store_check(struct store *s, unsigned region, unsigned flags, struct store *const *others,
+		size_t n_others, struct cancel *cancel, store_finding_fn *fn, void *arg,
+		struct store_check_result *ret, struct err *err);
+
+/** store_rebuild_index() - make the lookup anew from the packs' trailers. */
+int store_rebuild_index(struct store *s, unsigned region, uint64_t *ret_packs, struct err *err);
+
+/** store_root_stats() - for each root of a region: what it holds, alone and shared with others,
+ *  from its tree: an array of objects {kind, id, sizeBytes, chunks, storedBytes, uniqueBytes,
+ *  sharedBytes}. */
+int store_root_stats(struct store *s, unsigned region, struct cancel *cancel, json_t **ret,
+		     struct err *err);
+
+#endif

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Collection, proof, repair, the lookup's rebuild: after each, what is alive comes out whole. */
+#include <dirent.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "util.h"
+
+#include "store/maintain.h"
+
+#define MIB (1024u * 1024u)
+
+struct fixture {
+	char *dir, *sdir;
+	struct store *s;
+};
+
+static void reopen(struct fixture *f)
+{
+	auto_err struct err e = ERR_INIT;
+
+	store_close(f->s);
+	f->s = NULL;
+	assert_ok(store_open_dir(f->sdir, false, &f->s, &e), e);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->dir = scratch_new();
+	f->sdir = path_join(f->dir, "store");
+	reopen(f);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	store_close(f->s);
+	scratch_free(f->dir);
+	free(f->sdir);
+	free(f);
+	return 0;
+}
+
+static struct disk_ref add(struct store *s, int fd, const char *name)
+{
+	auto_err struct err e = ERR_INIT;
+	struct store_session *ss = NULL;
+	struct disk_ref d;
+
+	assert_ok(store_session_begin(s, "test", &ss, &e), e);
+	assert_ok(store_ingest(ss, 0, fd, 0, NULL, NULL, &d, NULL, &e), e);
+	assert_ok(store_root_add(ss, 0, "name", name, &d, &e), e);
+	store_session_end(ss);
+	return d;
+}
+
+static struct disk_ref change(struct store *s, const struct disk_ref *parent, int over,
+			      uint64_t offset, uint64_t file_offset, const char *name)
+{
+	const struct store_extent x = {
+		.offset = offset, .length = CHUNK_BYTES, .file_offset = file_offset};
+	auto_err struct err e = ERR_INIT;
+	struct store_session *ss = NULL;
+	struct disk_ref d;
+
+	assert_ok(store_session_begin(s, "test", &ss, &e), e);
+	assert_ok(store_commit(ss, 0, parent, over, &x, 1, 0, NULL, NULL, &d, NULL, &e), e);
+	assert_ok(store_root_add(ss, 0, "name", name, &d, &e), e);
+	store_session_end(ss);
+	return d;
+}
+
+static void assert_restores(struct fixture *f, const struct disk_ref *d, int want)
+{
+	auto_err struct err e = ERR_INIT;
+	auto_fd int out = new_file(f->dir, "out");
+	auto_free char *path = path_join(f->dir, "out");
+
+	assert_ok(store_restore(f->s, 0, d, out, NULL, NULL, NULL, &e), e);
+	if (want >= 0)
+		assert_same_files(want, out);
+	assert_int_equal(unlink(path), 0);
+}
+
+static struct store_gc_result gc(struct fixture *f)
+{
+	auto_err struct err e = ERR_INIT;
+	struct store_gc_result g;
+
+	assert_ok(store_gc(f->s, 0, false, NULL, &g, &e), e);
+	return g;
+}
+
+static uint64_t stored(struct fixture *f)
+{
+	auto_json json_t *j = NULL;
+	auto_err struct err e = ERR_INIT;
+
+	assert_ok(store_usage(f->s, 0, &j, &e), e);
+	return (uint64_t) json_int_at(j, "storedBytes", -1);
+}
+
+static void what_is_alive_stays_and_the_rest_goes(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 40 * MIB, 2, 0);
+	auto_fd int b = disk_file(f->dir, "b", 40 * MIB, 2, 100000);
+	struct disk_ref da = add(f->s, a, "a");
+	uint64_t only_a = stored(f), dry;
+	struct store_gc_result g;
+	auto_err struct err e = ERR_INIT;
+
+	(void) add(f->s, b, "b");
+	assert_true(stored(f) > only_a);
+	g = gc(f);
+	assert_int_equal(g.condemned, 0);
+	assert_ok(store_root_remove(f->s, -1, "name", "b", &e), e);
+	assert_ok(store_gc(f->s, 0, true, NULL, &g, &e), e);
+	dry = g.condemned;
+	assert_true(dry > 0);
+	g = gc(f);
+	assert_int_equal(g.condemned, dry);
+	g = gc(f);
+	assert_int_equal(g.removed, dry);
+	assert_int_equal(stored(f), only_a);
+	assert_restores(f, &da, a);
+}
+
+static void a_condemned_pack_comes_back_with_its_content(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 8 * MIB, 1, 0);
+	struct disk_ref d = add(f->s, a, "a");
+	auto_err struct err e = ERR_INIT;
+
+	assert_ok(store_root_remove(f->s, -1, "name", "a", &e), e);
+	assert_true(gc(f).condemned > 0);
+	d = add(f->s, a, "again");
+	(void) gc(f);
+	(void) gc(f);
+	assert_restores(f, &d, a);
+}
+
+static void a_sessions_packs_are_not_taken(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 8 * MIB, 1, 0);
+	struct store_session *ss = NULL;
+	auto_err struct err e = ERR_INIT;
+	struct disk_ref d;
+
+	assert_ok(store_session_begin(f->s, "test", &ss, &e), e);
+	assert_ok(store_ingest(ss, 0, a, 0, NULL, NULL, &d, NULL, &e), e);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(gc(f).condemned, 0);
+	assert_ok(store_root_add(ss, 0, "name", "a", &d, &e), e);
+	store_session_end(ss);
+	(void) gc(f);
+	(void) gc(f);
+	assert_restores(f, &d, a);
+}
+
+static void a_dead_writers_packs_go(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 8 * MIB, 1, 0);
+	struct store_gc_result g;
+	siginfo_t si;
+	pid_t pid;
+
+	store_close(f->s);
+	f->s = NULL;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct store_session *ss = NULL;
+		struct store *s = NULL;
+		struct disk_ref d;
+
+		/* Ends as by a crash: nothing is closed, no root. */
+		if (store_open_dir(f->sdir, false, &s, NULL) < 0 ||
+		    store_session_begin(s, "test", &ss, NULL) < 0 ||
+		    store_ingest(ss, 0, a, 0, NULL, NULL, &d, NULL, NULL) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	assert_int_equal(waitid(P_PID, (id_t) pid, &si, WEXITED), 0);
+	assert_int_equal(si.si_status, 0);
+	reopen(f);
+	assert_true(stored(f) > 0);
+	g = gc(f);
+	assert_int_equal(g.sessions_ended, 1);
+	(void) gc(f);
+	assert_int_equal(stored(f), 0);
+}
+
+static void chains_survive_the_death_of_their_past(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int base = disk_file(f->dir, "base", 34 * MIB, 1, 0);
+	auto_fd int over = disk_file(f->dir, "over", 4 * MIB, 1, 50000);
+	struct disk_ref d = add(f->s, base, "d0");
+	auto_err struct err e = ERR_INIT;
+	uint8_t buf[CHUNK_BYTES];
+
+	/* Many small packs and deltas; each step's parent is removed. */
+	for (unsigned i = 0; i < 30; i++) {
+		auto_free char *name = strf("d%u", i + 1), *old = strf("d%u", i);
+
+		d = change(f->s, &d, over, (uint64_t) i * MIB, (uint64_t) i * CHUNK_BYTES, name);
+		assert_int_equal(
+			file_pread_full(over, buf, sizeof(buf), (uint64_t) i * CHUNK_BYTES), 0);
+		assert_int_equal(file_pwrite_full(base, buf, sizeof(buf), (uint64_t) i * MIB), 0);
+		assert_ok(store_root_remove(f->s, -1, "name", old, &e), e);
+		if (i % 7 == 3)
+			(void) gc(f);
+	}
+	for (int i = 0; i < 4; i++)
+		(void) gc(f);
+	reopen(f);
+	assert_restores(f, &d, base);
+}
+
+static char pack_path[512];
+
+static int find_pack(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	if (type == FTW_F && str_ends(path, ".pack") && !strstr(path, "quarantine"))
+		(void) snprintf(pack_path, sizeof(pack_path), "%s", path);
+	return 0;
+}
+
+/* Damages the last pack found: 0 flips a byte, 1 truncates, 2 deletes, 3 breaks the trailer. */
+static void damage_pack(const char *sdir, int how)
+{
+	auto_fd int fd = -1;
+	struct stat st;
+	uint8_t b;
+
+	pack_path[0] = '\0';
+	assert_int_equal(nftw(sdir, find_pack, 16, FTW_PHYS), 0);
+	assert_true(pack_path[0]);
+	fd = open(pack_path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	if (how == 1) {
+		assert_int_equal(ftruncate(fd, st.st_size / 2), 0);
+	} else if (how == 2) {
+		assert_int_equal(unlink(pack_path), 0);
+	} else {
+		uint64_t at = how == 0 ? 1000 : (uint64_t) st.st_size - 20;
+
+		assert_int_equal(file_pread_full(fd, &b, 1, at), 0);
+		b ^= 0x40;
+		assert_int_equal(file_pwrite_full(fd, &b, 1, at), 0);
+	}
+}
+
+static struct store_check_result check(struct fixture *f, unsigned flags, struct store *other)
+{
+	struct store_check_result c;
+	auto_err struct err e = ERR_INIT;
+
+	assert_ok(store_check(f->s, 0, flags, other ? &other : NULL, other ? 1 : 0, NULL, NULL,
+			      NULL, &c, &e),
+		  e);
+	return c;
+}
+
+static void damage_is_found_never_served_and_healed(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 8 * MIB, 1, 3);
+	auto_free char *odir = path_join(f->dir, "other");
+	struct store *other = NULL;
+	struct disk_ref d = add(f->s, a, "a");
+	auto_err struct err e = ERR_INIT;
+
+	assert_ok(store_open_dir(odir, false, &other, &e), e);
+	(void) add(other, a, "a");
+	assert_int_equal(check(f, STORE_CHECK_READ_DATA, NULL).damaged_packs, 0);
+	for (int how = 0; how < 4; how++) {
+		auto_fd int out = -1;
+		struct store_check_result c;
+		auto_free char *path = path_join(f->dir, "bad");
+
+		damage_pack(f->sdir, how);
+		reopen(f);
+		out = new_file(f->dir, "bad");
+		if (how < 3) /* a broken trailer hides nothing from the lookup */
+			assert_true(store_restore(f->s, 0, &d, out, NULL, NULL, NULL, NULL) < 0);
+		assert_int_equal(unlink(path), 0);
+		c = check(f, STORE_CHECK_READ_DATA, NULL);
+		assert_true(c.damaged_packs > 0);
+		c = check(f, STORE_CHECK_READ_DATA | STORE_CHECK_HEAL, other);
+		assert_int_equal(c.lost, 0);
+		reopen(f);
+		c = check(f, STORE_CHECK_READ_DATA, NULL);
+		assert_int_equal(c.damaged_packs + c.missing + c.strays, 0);
+		assert_restores(f, &d, a);
+	}
+	store_close(other);
+}
+
+static void the_index_can_be_lost(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 40 * MIB, 1, 3);
+	auto_free char *lookup = path_join(f->sdir, "lookup");
+	struct disk_ref d = add(f->s, a, "a");
+	auto_err struct err e = ERR_INIT;
+	uint64_t n;
+
+	store_close(f->s);
+	f->s = NULL;
+	assert_ok(file_rm_rf(lookup, &e), e);
+	reopen(f);
+	assert_restores(f, &d, a);
+	assert_ok(store_rebuild_index(f->s, 0, &n, &e), e);
+	assert_true(n > 0);
+	assert_restores(f, &d, a);
+}
+
+static void killed_writers_leave_a_working_store(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int a = disk_file(f->dir, "a", 128 * MIB, 1, 0);
+	struct disk_ref d;
+	siginfo_t si;
+
+	for (unsigned i = 0; i < 6; i++) {
+		int p[2];
+		char go;
+		pid_t pid;
+
+		store_close(f->s);
+		f->s = NULL;
+		assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			struct store_session *ss = NULL;
+			struct store *s = NULL;
+			struct disk_ref x;
+			int r = store_open_dir(f->sdir, false, &s, NULL);
+
+			if (r >= 0)
+				r = store_session_begin(s, "test", &ss, NULL);
+			(void) !write(p[1], r >= 0 ? "y" : "n", 1);
+			if (r >= 0)
+				r = store_ingest(ss, 0, a, 0, NULL, NULL, &x, NULL, NULL);
+			_exit(r < 0);
+		}
+		/* Killed at another point of its work each time. */
+		assert_int_equal(read(p[0], &go, 1), 1);
+		assert_int_equal(go, 'y');
+		(void) poll(NULL, 0, (int) i * 30);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitid(P_PID, (id_t) pid, &si, WEXITED), 0);
+		(void) close(p[0]);
+		(void) close(p[1]);
+		reopen(f);
+	}
+	assert_int_equal(check(f, STORE_CHECK_READ_DATA, NULL).damaged_packs, 0);
+	d = add(f->s, a, "a");
+	assert_restores(f, &d, a);
+	(void) gc(f);
+	(void) gc(f);
+	assert_restores(f, &d, a);
+}
+
+static void stats_add_up(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int base = disk_file(f->dir, "base", 34 * MIB, 1, 0);
+	auto_fd int over = disk_file(f->dir, "over", MIB, 1, 50000);
+	struct disk_ref d = add(f->s, base, "base");
+	auto_json json_t *j = NULL;
+	auto_err struct err e = ERR_INIT;
+	int64_t unique = 0, shared;
+
+	(void) change(f->s, &d, over, MIB, CHUNK_BYTES, "v2");
+	assert_ok(store_root_stats(f->s, 0, NULL, &j, &e), e);
+	assert_int_equal(json_array_size(j), 2);
+	shared = json_int_at(j, "0.sharedBytes", -1);
+	assert_true(shared > 0);
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *x = json_array_get(j, i);
+
+		unique += json_int_at(x, "uniqueBytes", -1);
+		assert_int_equal(json_int_at(x, "sharedBytes", -1), shared);
+		assert_int_equal(json_int_at(x, "storedBytes", -1),
+				 shared + json_int_at(x, "uniqueBytes", -1));
+	}
+	/* All of it but headers and trailers. */
+	assert_true((uint64_t) (unique + shared) < stored(f));
+	assert_true((uint64_t) (unique + shared) > stored(f) * 9 / 10);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(what_is_alive_stays_and_the_rest_goes),
+		T(a_condemned_pack_comes_back_with_its_content),
+		T(a_sessions_packs_are_not_taken),
+		T(a_dead_writers_packs_go),
+		T(chains_survive_the_death_of_their_past),
+		T(damage_is_found_never_served_and_healed),
+		T(the_index_can_be_lost),
+		T(killed_writers_leave_a_working_store),
+		T(stats_add_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
