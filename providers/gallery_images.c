@@ -347,7 +347,7 @@ static const struct arm_field definition_properties[] = {
 	{"endOfLifeDate", ARM_DATE, ARM_NULLABLE},
 	{"recommended", ARM_OBJECT, ARM_NULLABLE, .fields = recommended_fields},
 	{"disallowed", ARM_OBJECT, ARM_NULLABLE, .fields = disallowed_fields},
-	{"purchasePlan", ARM_OBJECT, ARM_NULLABLE, .fields = plan_fields},
+	{"purchasePlan", ARM_OBJECT, ARM_IMMUTABLE | ARM_NULLABLE, .fields = plan_fields},
 	{"features", ARM_ARRAY, ARM_NULLABLE, .fields = feature_fields, .max = 16,
 	 .since = "2020-09-30"},
 	{"architecture", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE, .values = architectures,
