@@ -4,7 +4,7 @@
  * capability: 32 hex digits that name a file RUN/exports/NAME. There is no default export and no
  * listing. Reads are verified and cached by store/.
  *
- * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N].
+ * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N[-M]].
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -32,7 +32,9 @@ static struct plugin {
 	struct store_region_config regions[REGIONS_MAX];
 	size_t n_regions;
 	uint64_t cache_bytes;
-	int64_t uids[UIDS_MAX]; /* besides root and our own */
+	struct {
+		uint64_t first, last;
+	} uids[UIDS_MAX]; /* besides root and our own */
 	size_t n_uids;
 	struct store *store;
 
@@ -90,10 +92,31 @@ static int config_path(const char *key, const char *value, char **dst)
 	return *dst ? 0 : -1;
 }
 
+/* "N" or "N-M" */
+static int config_uids(const char *value)
+{
+	const char *dash = strchr(value, '-');
+	auto_free char *low = dash ? strndup(value, (size_t) (dash - value)) : strdup(value);
+	uint64_t first, last;
+
+	if (!low) {
+		nbdkit_error("out of memory");
+		return -1;
+	}
+	if (parse_number("uid", low, &first) < 0 ||
+	    parse_number("uid", dash ? dash + 1 : low, &last) < 0)
+		return -1;
+	if (self.n_uids == UIDS_MAX || last > UINT32_MAX || first > last) {
+		nbdkit_error("uid=%s: too many, too big, or no range", value);
+		return -1;
+	}
+	self.uids[self.n_uids].first = first;
+	self.uids[self.n_uids++].last = last;
+	return 0;
+}
+
 static int kiln_config(const char *key, const char *value)
 {
-	uint64_t n;
-
 	if (strcmp(key, "run") == 0)
 		return config_path(key, value, &self.run);
 	if (strcmp(key, "dir") == 0)
@@ -102,16 +125,8 @@ static int kiln_config(const char *key, const char *value)
 		return config_region(value);
 	if (strcmp(key, "cache") == 0)
 		return parse_number(key, value, &self.cache_bytes);
-	if (strcmp(key, "uid") == 0) {
-		if (parse_number(key, value, &n) < 0)
-			return -1;
-		if (self.n_uids == UIDS_MAX || n > UINT32_MAX) {
-			nbdkit_error("uid=%s: too many, or too big", value);
-			return -1;
-		}
-		self.uids[self.n_uids++] = (int64_t) n;
-		return 0;
-	}
+	if (strcmp(key, "uid") == 0)
+		return config_uids(value);
 	nbdkit_error("unknown parameter \"%s\"", key);
 	return -1;
 }
@@ -273,7 +288,7 @@ static int kiln_preconnect(int readonly)
 	bool ok = uid == 0 || uid == (int64_t) getuid();
 
 	for (size_t i = 0; i < self.n_uids && !ok; i++)
-		ok = uid == self.uids[i];
+		ok = uid >= (int64_t) self.uids[i].first && uid <= (int64_t) self.uids[i].last;
 	if (!ok)
 		nbdkit_error("client with uid %lld refused", (long long) uid);
 	return ok ? 0 : -1;
@@ -440,7 +455,7 @@ static struct nbdkit_plugin plugin = {
 		       "dir=<DIR>            (required) directory of the store's lookup\n"
 		       "region=<NAME>=<URL>  (required) a region; may be repeated\n"
 		       "cache=<BYTES>        size of the cache of decoded chunks\n"
-		       "uid=<N>              another user id that may connect",
+		       "uid=<N>[-<M>]        other user ids that may connect",
 	.after_fork = kiln_after_fork,
 	.cleanup = kiln_cleanup,
 	.unload = kiln_unload,

@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/mem.h"
-#include "base/uids.h"
 #include "base/proc.h"
 #include "base/timeutil.h"
+#include "base/uids.h"
 #include "store/internal.h"
 
 #define START_MS  30000

@@ -180,7 +180,8 @@ int vm_host_open(const char *run_dir, struct journal *j, struct vm_host **ret, s
 
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");
-	h->hold.fd = -1;
+	wire_init(&h->hold, -1);
+	(void) pthread_mutex_init(&h->lock, NULL);
 	h->journal = j;
 	h->run_dir = strdup(run_dir);
 	h->socket = path_join(run_dir, "vmhost.sock");
@@ -203,6 +204,7 @@ void vm_host_close(struct vm_host *h)
 	if (!h)
 		return;
 	wire_done(&h->hold);
+	(void) pthread_mutex_destroy(&h->lock);
 	free(h->run_dir);
 	free(h->socket);
 	free(h);
@@ -381,14 +383,28 @@ static int journal_process(struct vm_host *h, struct vm *vm, struct err *err)
 	return journal_add(h->journal, "process", j, &vm->process, err);
 }
 
+/* The process may have been killed since; then another one is started. */
+static int connect_guest(struct vm_host *h, struct vm *vm, struct err *err)
+{
+	int r = hello(h->socket, &vm->wire, NULL, err);
+
+	if (r != -ENOTCONN)
+		return r;
+	(void) pthread_mutex_lock(&h->lock);
+	wire_done(&h->hold);
+	r = join_host(h, err);
+	(void) pthread_mutex_unlock(&h->lock);
+	if (r == 0)
+		r = hello(h->socket, &vm->wire, NULL, err);
+	return r == -ENOTCONN ? err_set(err, r, "vmhost ended; see %s/vmhost.log", h->run_dir) : r;
+}
+
 static int connect_and_start(struct vm_host *h, struct vm *vm, const json_t *spec, struct err *err)
 {
 	auto_json json_t *facts = NULL;
 	json_t *more;
-	int r = hello(h->socket, &vm->wire, NULL, err);
+	int r = connect_guest(h, vm, err);
 
-	if (r == -ENOTCONN)
-		err_set(err, r, "the vmhost process ended; see %s/vmhost.log", h->run_dir);
 	if (r == 0)
 		r = journal_process(h, vm, err);
 	if (r == 0)

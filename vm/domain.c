@@ -12,17 +12,20 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/uids.h"
 
 #define UID_DIR "/run/kiln/vm-uids"
 
 /* A uid that no other guest of this machine has and that no account uses. */
 static int take_uid(unsigned *ret_uid, int *ret_lock, struct err *err)
 {
-	int r = file_mkdir_p(UID_DIR, 0700, err);
+	int r = file_mkdir_p("/run/kiln", 0755, err);
 
+	if (r == 0)
+		r = file_mkdir_p(UID_DIR, 0700, err);
 	if (r < 0)
 		return r;
-	for (unsigned uid = VM_UID_FIRST; uid < VM_UID_FIRST + VM_UID_COUNT; uid++) {
+	for (unsigned uid = GUEST_UID_FIRST; uid < GUEST_UID_FIRST + GUEST_UID_COUNT; uid++) {
 		auto_free char *path = strf(UID_DIR "/%u", uid);
 		char text[1024];
 		struct passwd pw, *found = NULL;
@@ -39,7 +42,7 @@ static int take_uid(unsigned *ret_uid, int *ret_lock, struct err *err)
 		if (r != -EAGAIN)
 			return err_set(err, r, "lock %s: %s", path, strerrordesc_np(-r));
 	}
-	return err_set(err, -EAGAIN, "%u guests run on this machine already", VM_UID_COUNT);
+	return err_set(err, -EAGAIN, "%u guests run on this machine already", GUEST_UID_COUNT);
 }
 
 static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)

@@ -123,7 +123,7 @@ static int make_dir(struct vm *vm, struct cancel *cancel, struct err *err)
 {
 	char name[33];
 	auto_free char *dir = NULL;
-	int code, r;
+	int code = 0, r;
 
 	if (vm->exec_dir)
 		return 0;
@@ -191,7 +191,7 @@ static int follow(struct running *u, int64_t end, struct err *err)
 	unsigned wait_ms = MIN_POLL_MS;
 
 	for (;;) {
-		bool any;
+		bool any = false;
 		int r = status(u->vm, u->pid, u->x->cancel, &u->exited, u->res, err);
 
 		/* What it wrote before it ended is all there once its end was seen. */

@@ -11,6 +11,8 @@
 #ifndef KILN_VM_INTERNAL_H
 #define KILN_VM_INTERNAL_H
 
+#include <pthread.h>
+
 #include "base/json.h"
 #include "base/timeutil.h"
 #include "vm/vm.h"
@@ -20,8 +22,6 @@
 #define VM_WIRE_MAX    JSON_MAX_BYTES /* one line */
 #define VM_CONSOLE_MAX (16u << 20)    /* bytes of a guest's console that are kept */
 #define VM_TAIL_LINES  12             /* console lines in an error */
-#define VM_UID_FIRST   64100u         /* each QEMU runs under one of these uids */
-#define VM_UID_COUNT   200u
 
 /* Environment of a vmhost process: descriptors it inherits from the client that starts it. */
 #define VM_ENV_LOCK  "KILN_VMHOST_LOCK"  /* the held lock on RUN/vmhost.lock */
@@ -113,8 +113,9 @@ struct vm_host {
 	char *run_dir;
 	char *socket;
 	struct journal *journal;
-	struct wire hold; /* keeps the process alive */
-	pid_t pid;        /* of the process */
+	pthread_mutex_t lock; /* guards the two below */
+	struct wire hold;     /* keeps the process alive */
+	pid_t pid;            /* of the process */
 };
 struct vm {
 	struct wire wire;

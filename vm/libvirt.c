@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/uids.h"
 
 int host_virt_err(struct err *err, const char *fmt, ...)
 {
@@ -125,8 +126,8 @@ static int write_conf(struct host *h, struct err *err)
 		       "security_default_confined = 0\nremember_owner = 0\n"
 		       "namespaces = []\ncgroup_controllers = []\nseccomp_sandbox = 0\n");
 	if (h->privileged)
-		buf_addf(&b, "user = \"+%u\"\ngroup = \"+%u\"\n", VM_UID_FIRST - 1,
-			 VM_UID_FIRST - 1);
+		buf_addf(&b, "user = \"+%u\"\ngroup = \"+%u\"\n", GUEST_UID_FIRST - 1,
+			 GUEST_UID_FIRST - 1);
 	if (buf_err(&b) < 0)
 		return buf_err(&b);
 	return file_write_atomic(conf, b.data, b.len, 0644, err);

@@ -18,10 +18,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/uids.h"
 
 #define ACCOUNT     "libvirt-qemu"
 #define PASSWD_MAX  (4u << 20)
-#define ACCOUNT_UID (VM_UID_FIRST - 1)
+#define ACCOUNT_UID (GUEST_UID_FIRST - 1)
 
 static int cover(const char *path, const char *original, struct err *err)
 {
