@@ -295,7 +295,7 @@ static void hint_failure(struct bake *b, const json_t *record, struct err *err)
 	bool look = str_eq(stage, "customize") || str_eq(stage, "generalize") ||
 		    str_eq(stage, "validate") || str_eq(stage, "verify");
 
-	if (!s)
+	if (!s || str_eq(stage, "source"))
 		return;
 	free(take_ptr(err->hint));
 	if (!look) {

@@ -203,11 +203,11 @@ static void on_step_done(struct bake_view *v, const json_t *e)
 		       cli_sgr(v->cli, CLI_PLAIN));
 	(void) fprintf(stderr, "%lld/%lld ", v->step, v->total);
 	safe(v->name);
-	(void) fprintf(stderr, "%s  ", cli_sgr(v->cli, CLI_DIM));
+	(void) fputs(cli_sgr(v->cli, CLI_DIM), stderr);
 	if (cached && v->live)
-		(void) fputs("cached", stderr);
+		(void) fputs("  cached", stderr);
 	else if (!cached)
-		(void) fputs(time_human(json_number_value(seconds), time), stderr);
+		(void) fprintf(stderr, "  %s", time_human(json_number_value(seconds), time));
 	if (json_object_get(e, "newBytes") && !cached)
 		(void) fprintf(stderr, "  changed %s, new %s",
 			       size_human((uint64_t) json_int_at(e, "changedBytes", 0), a),

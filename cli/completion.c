@@ -60,7 +60,8 @@ static void complete_bash(void)
 		      "\tlocal cmd='' words='' w i\n");
 	bash_file_options();
 	(void) printf("\tfor ((i = 1; i < COMP_CWORD; i++)); do\n\t\tw=${COMP_WORDS[i]}\n"
-		      "\t\t[[ $w == -* ]] && continue\n\t\tcmd=\"${cmd:+$cmd }$w\"\n"
+		      "\t\t[[ $w == -* || ${COMP_WORDS[i - 1]} == --data ]] && "
+		      "continue\n\t\tcmd=\"${cmd:+$cmd }$w\"\n"
 		      "\t\tcase $cmd in\n");
 	for (const struct cli_command *const *c = cli_commands; *c; c++)
 		if (!(*c)->hidden)

@@ -57,20 +57,6 @@ static void cli_init(struct cli *cli, const struct cli_parsed *p)
 	cli->color = cli->tty && !(no_color && *no_color) && !p->json;
 }
 
-int cli_app(struct cli *cli, struct app **ret)
-{
-	auto_err struct err e = ERR_INIT;
-	int r = 0;
-
-	if (!cli->app)
-		r = app_open(cli->data_dir, &cli->app, &e);
-	if (r < 0)
-		(void) cli_fail(cli, &e);
-	else
-		*ret = cli->app;
-	return r;
-}
-
 static int dispatch(struct cli *cli, const struct cli_parsed *p)
 {
 	const struct cli_command *cmd = p->args.cmd;

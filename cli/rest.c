@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/output.h"
@@ -19,15 +21,22 @@ struct rest {
 
 static int rest_body(struct rest *r, const char *name, struct err *err)
 {
+	bool standard = name && strcmp(name, "-") == 0;
+	auto_fd int fd = -1;
 	int code;
 
 	if (!name)
 		return 0;
 	r->body = BUF_INIT(JSON_MAX_BYTES + 2); /* what arm_handle() would refuse is still read */
-	if (strcmp(name, "-") != 0)
-		return file_read_all(name, &r->body, err);
-	code = file_read_fd(STDIN_FILENO, &r->body);
-	return code < 0 ? err_set(err, code, "standard input") : 0;
+	if (!standard) {
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			return err_set(err, -errno, "%s: %s", name, strerror(errno));
+	}
+	code = file_read_fd(standard ? STDIN_FILENO : fd, &r->body);
+	return code < 0 ? err_set(err, code, "%s: %s", standard ? "standard input" : name,
+				  strerror(-code))
+			: 0;
 }
 
 /* @path with its api-version: the one given, else the type's newest. */

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 
 extern const struct cli_command cmd_init, cmd_rest, cmd_completion;
-extern const struct cli_command cmd_bake, cmd_shell;
+extern const struct cli_command cmd_bake, cmd_shell, cmd_run;
 extern const struct cli_command cmd_version_list, cmd_version_show;
 extern const struct cli_command cmd_template_list, cmd_template_show;
 

@@ -1,0 +1,169 @@
+#!/bin/bash
+# The command line as people and scripts use it: exit statuses, what goes to which stream, errors,
+# completion. Needs no bake.
+set -u
+: "${KILN:?path of the program}" "${SRC:?root of the source tree}"
+own=$(mktemp -d /tmp/kiln-cli.XXXXXX)
+export KILN_DATA="$own/data"
+cleanup() {
+	local run
+	run=$("$KILN" init --json 2>/dev/null | jq -r .runDirectory 2>/dev/null)
+	case $run in /run/kiln/* | */kiln/*) rm -rf --one-file-system "$run" ;; esac
+	rm -rf --one-file-system "$own"
+}
+trap cleanup EXIT
+out="$own/out" err="$own/err"
+passed=0 failed=0
+
+ok() { passed=$((passed + 1)); echo "ok $1"; }
+not_ok() {
+	failed=$((failed + 1))
+	echo "not ok $1: ${2:-}"
+	sed 's/^/    out: /' "$out" | head -n 5
+	sed 's/^/    err: /' "$err" | head -n 5
+}
+check() { # NAME STATUS COMMAND...: the exit status, and what was printed to $out and $err
+	local name=$1 want=$2 got=0
+	shift 2
+	"$@" >"$out" 2>"$err" </dev/null || got=$?
+	if [ "$got" = "$want" ]; then ok "$name"; else not_ok "$name" "status $got, expected $want"; fi
+}
+says() { # NAME FILE PATTERN: about the last command
+	if grep -qE -- "$3" "$2"; then ok "$1"; else not_ok "$1" "no '$3'"; fi
+}
+silent() { # NAME FILE
+	if [ ! -s "$2" ]; then ok "$1"; else not_ok "$1" "not empty"; fi
+}
+json() { # NAME JQ-EXPRESSION: true of standard output, which is one document
+	if jq -e "$2" "$out" >/dev/null 2>&1; then ok "$1"; else not_ok "$1" "not $2"; fi
+}
+
+# init
+check init 0 "$KILN" init
+says init-made "$out" '^made '
+check init-again 0 "$KILN" init --json
+json init-kept '.created == false and (.regions | length) == 2 and .regions[0].name == "eastus"'
+silent init-json-stderr "$err"
+if [ "$(stat -c %a "$KILN_DATA/admin.json")" = 600 ]; then ok admin-mode; else not_ok admin-mode; fi
+check other-directory 0 "$KILN" --data "$own/second" init
+says other-directory-made "$out" "^made $own/second"
+rm -rf "$("$KILN" init --data "$own/second" --json | jq -r .runDirectory)"
+
+# Help and usage
+check no-command 2 "$KILN"
+silent no-command-stdout "$out"
+check help 0 "$KILN" --help
+says help-lists "$out" '^  rest '
+check help-command 0 "$KILN" help rest
+says help-example "$out" 'kiln rest GET'
+check version 0 "$KILN" --version
+says version-number "$out" '^kiln [0-9]+\.[0-9]+\.[0-9]+$'
+check unknown-command 2 "$KILN" rset
+says unknown-command-hint "$err" "did you mean 'rest'"
+check unknown-option 2 "$KILN" rest GET /x --wiat
+says unknown-option-hint "$err" "rest: unknown option '--wiat'.*'--wait'"
+if [ "$(wc -l <"$err")" = 1 ]; then ok one-line; else not_ok one-line; fi
+check usage-json 2 "$KILN" rest --json
+json usage-json-document '.error.code == "UsageError"'
+silent usage-json-stderr "$err"
+check bad-method 2 "$KILN" rest FETCH /subscriptions
+check bad-target 2 "$KILN" rest GET subscriptions
+
+# Requests
+g=/resourceGroups/cli
+body="$own/body.json"
+echo '{"location": "East US", "tags": {"a": "b"}}' >"$body"
+check put-group 0 "$KILN" rest PUT $g --body "$body"
+json put-group-body '.location == "eastus" and .tags.a == "b"'
+check get-group 0 "$KILN" rest GET "$g?api-version=2021-04-01"
+sub=$(jq -r .subscriptionId "$KILN_DATA/admin.json")
+check placeholder 0 "$KILN" rest GET '/subscriptions/{subscription}/resourcegroups/CLI'
+json placeholder-name '.name == "cli"'
+check url 0 "$KILN" rest GET "https://127.0.0.1:8443/subscriptions/$sub/locations"
+json url-list '[.value[].name] == ["eastus", "westeurope"]'
+gal=$g/providers/Microsoft.Compute/galleries/gal
+check put-waits 0 "$KILN" rest PUT $gal --api-version 2023-07-03 --wait --body "$body"
+json put-final '.properties.provisioningState == "Succeeded"'
+check empty-body 3 "$KILN" rest PUT $gal/images/def --api-version 2023-07-03 --body /dev/null
+json empty-body-error '.error.code | length > 0'
+exit_of_stdin=0
+printf '%s' '{"location":"eastus","properties":{"osType":"Linux","osState":"Generalized",
+	"identifier":{"publisher":"p","offer":"o","sku":"s"}}}' |
+	"$KILN" rest PUT $gal/images/def --api-version 2023-07-03 --body - >"$out" 2>"$err" || exit_of_stdin=$?
+if [ $exit_of_stdin = 0 ]; then ok stdin-body; else not_ok stdin-body "status $exit_of_stdin"; fi
+json first-answer '.properties.provisioningState == "Creating"'
+check finished-anyway 0 "$KILN" rest GET $gal/images/def --api-version 2023-07-03
+json finished-state '.properties.provisioningState == "Succeeded"'
+check queued 0 "$KILN" rest PATCH $gal --api-version 2023-07-03 --no-wait --body "$body"
+says queued-note "$err" 'queued'
+check queued-busy 3 "$KILN" rest PATCH $gal --api-version 2023-07-03 --body "$body"
+
+# Exit statuses
+check not-found 1 "$KILN" rest GET /resourceGroups/none
+json not-found-body '.error.code == "ResourceGroupNotFound"'
+says not-found-line "$err" '^kiln: ResourceGroupNotFound: '
+check not-found-json 1 "$KILN" rest GET /resourceGroups/none --json
+silent not-found-json-stderr "$err"
+echo '{"location": "moon"}' >"$body"
+check refused 3 "$KILN" rest PUT /resourceGroups/x --body "$body"
+json refused-target '.error.target == "location"'
+check conflict 3 "$KILN" rest DELETE $gal --api-version 2023-07-03
+echo '{"location": ' >"$body"
+check broken-json 3 "$KILN" rest PUT /resourceGroups/x --body "$body"
+check missing-file 1 "$KILN" rest PUT /resourceGroups/x --body "$own/none"
+echo '{"location": "eastus"}' >"$body"
+check create-only 3 "$KILN" rest PUT $g --if-none-match '*' --body "$body"
+check version-list 0 "$KILN" version list gal/def
+says version-list-head "$out" '^VERSION +STATE'
+check version-list-json 0 "$KILN" version list gal/def --json
+json version-list-empty '. == []'
+check version-none 1 "$KILN" version show gal/def/1.0.0
+check version-words 3 "$KILN" version show 1.0.0
+says version-words-hint "$err" 'golden/debian-12/1.0.0'
+check latest-none 1 "$KILN" version show gal/def/latest
+check template-list 0 "$KILN" template list
+check template-none 1 "$KILN" template show none
+
+# A full disk must not look like success.
+if [ -w /dev/full ]; then
+	status=0
+	"$KILN" --help >/dev/full 2>"$err" || status=$?
+	if [ $status = 1 ]; then ok full-disk; else not_ok full-disk "status $status"; fi
+else
+	echo "skip full-disk: no /dev/full"
+fi
+
+# A bad configuration is named by line, and a newer directory is left alone.
+mkdir "$own/bad"
+printf 'regions:\n  - name: a\n    urll: /x\n' >"$own/bad/kiln.yaml"
+check bad-config 1 "$KILN" init --data "$own/bad"
+says bad-config-line "$err" 'kiln.yaml:3: unknown key .urll.'
+rm "$own/bad/kiln.yaml"
+echo 99 >"$own/bad/format"
+check newer-format 1 "$KILN" init --data "$own/bad"
+says newer-format-says "$err" 'newer than this program'
+
+# The manual and the completion
+if command -v mandoc >/dev/null; then
+	check man-lint 0 mandoc -Tlint -W warning "$SRC/man/kiln.1"
+else
+	echo "skip man-lint: mandoc is not installed"
+fi
+check bash-completion 0 "$KILN" completion bash
+cp "$out" "$own/completion.bash"
+complete_words() { # WORDS...: what completes the last one
+	bash -c 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kiln; printf "%s\n" "${COMPREPLY[@]}"' \
+		_ "$own/completion.bash" kiln "$@" >"$out" 2>"$err"
+}
+complete_words re
+says completes-command "$out" '^rest$'
+complete_words version sh
+says completes-second-word "$out" '^show$'
+complete_words rest --w
+says completes-option "$out" '^--wait$'
+check zsh-completion 0 "$KILN" completion zsh
+says zsh-completion-head "$out" '^#compdef kiln'
+check fish-completion 2 "$KILN" completion fish
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
