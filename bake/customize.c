@@ -53,11 +53,11 @@ int run_need_executor(struct run *run, struct err *err)
 	if (run->executor)
 		return 0;
 	if (!json_bool_at(run->source.facts, "trusted", false)) {
+		err_set(err, -EACCES,
+			"the source descends from a foreign image, and the container executor is "
+			"no boundary against a hostile file system");
 		err_hint(err, "bake from an image that kiln made or that was baked from one");
-		return err_set(
-			err, -EACCES,
-			"the source descends from a foreign image, and the container executor "
-			"is no boundary against a hostile file system");
+		return -EACCES;
 	}
 	*env = (struct executor_env){
 		.store = run->env->store,

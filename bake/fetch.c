@@ -205,11 +205,12 @@ static int fetch_local(struct fetcher *f, const char *uri, const char *sha256, s
 	int r;
 
 	if (!f->local_files) {
+		err_set(err, -EACCES,
+			"%s: file: URIs work only in a bake that runs on this machine without a "
+			"server",
+			uri);
 		err_hint(err, "put the file where the server can reach it by https:");
-		return err_set(err, -EACCES,
-			       "%s: file: URIs work only in a bake that runs on this "
-			       "machine without a server",
-			       uri);
+		return -EACCES;
 	}
 	if (!path)
 		return err_set(err, -EINVAL, "%s: bad %%-escape", uri);

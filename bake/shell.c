@@ -42,6 +42,16 @@ static int command_argv(char *const argv[], char ***ret)
 	return r;
 }
 
+/* Without a terminal on both sides the output is passed on line by line; there is no input. */
+static void pass_line(void *arg, enum proc_stream stream, const char *line, size_t n)
+{
+	FILE *f = stream == PROC_STDERR ? stderr : stdout;
+
+	(void) fwrite(line, 1, n, f);
+	(void) fputc('\n', f);
+	(void) fflush(f);
+}
+
 static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		  const struct disk_ref *disk, char *const argv[], struct err *err)
 {
@@ -53,11 +63,17 @@ static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		"TERM=xterm",   NULL};
 	struct executor *x = NULL;
 	auto_strv char **command = NULL;
+	bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	struct proc_result res = {0};
 	int r = argv ? command_argv(argv, &command) : 0;
 
 	if (r < 0)
 		return r;
+	if (!argv && !terminal) {
+		err_set(err, -EINVAL, "a shell needs a terminal");
+		err_hint(err, "give a command, for example: kiln shell TEMPLATE@STEP -- ls /");
+		return -EINVAL;
+	}
 	r = executor_container.start(x_env, disk, 0, &x, err);
 
 	if (r < 0)
@@ -66,7 +82,8 @@ static int run_in(const struct bake_env *env, struct executor_env *x_env,
 				   &(struct executor_cmd){
 					   .argv = command ? (const char *const *) command : login,
 					   .envp = envp,
-					   .terminal = true,
+					   .terminal = terminal,
+					   .line = pass_line,
 				   },
 				   &res, err);
 	executor_container.stop(x);

@@ -79,10 +79,14 @@ static int find_group(struct bake *b, struct err *err)
 		r = arm_each(b->app->arm, "Microsoft.Resources/resourceGroups", "", count_group,
 			     &all, err);
 		if (r == 0 && strv_len(all) != 1) {
-			err_hint(err, "name one with -g GROUP");
-			return err_set(err, -EINVAL, "%s: -g GROUP is needed",
-				       all ? "there are several resource groups"
-					   : "there is no resource group yet");
+			err_set(err, -EINVAL, "%s: -g GROUP is needed",
+				all ? "there are several resource groups"
+				    : "there is no resource group yet");
+			err_hint(err, "%s",
+				 all ? "name one of them"
+				     : "make one: kiln rest PUT /resourceGroups/images --body - "
+				       "<<< '{\"location\":\"eastus\"}'");
+			return -EINVAL;
 		}
 		b->group = r == 0 ? strdup(all[0]) : NULL;
 		if (r == 0 && !b->group)
