@@ -8,8 +8,10 @@
 
 static int role_vmhost(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "--forward") == 0)
+		return vm_forward_main(argv[2]);
 	if (argc != 3 || strcmp(argv[1], "--run") != 0) {
-		(void) fprintf(stderr, "usage: kiln vmhost --run DIR\n");
+		(void) fprintf(stderr, "usage: kiln vmhost --run DIR | --forward SOCKET\n");
 		return 2;
 	}
 	return vm_host_main(argv[2]);

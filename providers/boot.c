@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "providers/boot.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "providers/common.h"
+#include "providers/versions.h"
+#include "vm/boot.h"
+
+#define SHUTDOWN_MS 60000
+
+struct boot {
+	struct app *app;
+	struct image_source source;
+	struct nbd_export *export;
+	struct vm_boot *vm;
+};
+
+/* The first region that has it; the error is that of the first one tried. */
+static int load(struct app *a, const char *id, const char *region, struct image_source *ret,
+		struct err *err)
+{
+	auto_err struct err first = ERR_INIT;
+	int r = -ENOENT;
+
+	if (region)
+		return image_source_load(a, &a->owner, id, region, "version", ret, err);
+	for (size_t i = 0; i < a->n_regions; i++) {
+		auto_err struct err e = ERR_INIT;
+
+		r = image_source_load(a, &a->owner, id, a->regions[i].name, "version", ret, &e);
+		if (r == 0)
+			return 0;
+		if (i == 0)
+			err_move(&first, &e);
+	}
+	r = first.code < 0 ? first.code : r;
+	if (err)
+		err_move(err, &first);
+	return r;
+}
+
+static bool uefi(const struct image_source *s)
+{
+	const char *generation = json_str_at(s->facts, "hyperVGeneration");
+
+	return !generation || strcmp(generation, "V1") != 0;
+}
+
+static int check_architecture(const struct image_source *s, struct err *err)
+{
+	const char *arch = json_str_at(s->facts, "architecture");
+
+	if (!arch || strcmp(arch, "x64") == 0)
+		return 0;
+	return refuse(err, -EINVAL, "OperationNotAllowed", "version",
+		      "%s is of architecture %s; this machine runs x64", s->id, arch);
+}
+
+static int start(struct boot *b, const struct boot_options *o, struct err *err)
+{
+	struct app *a = b->app;
+	auto_free char *scratch = path_join(a->data_dir, "scratch");
+	struct nbd_host *nbd = NULL;
+	struct vm_boot_spec s = {
+		.journal = a->journal,
+		.scratch = scratch,
+		.size_bytes = b->source.disk.size_bytes,
+		.firmware = uefi(&b->source) ? VM_UEFI : VM_BIOS,
+		.secure_boot = uefi(&b->source) && !o->no_secure_boot,
+		.cpus = o->cpus,
+		.memory_mib = o->memory_mib,
+		.console_log = o->console_log,
+		.network = true,
+		.isolated = !o->open_network,
+		.forwards = o->forwards,
+		.agent_timeout_ms = o->timeout_ms,
+		.cancel = o->cancel,
+		.events = o->events,
+	};
+	int r = scratch ? file_mkdir_p(scratch, 0700, err) : no_memory(err);
+
+	if (r == 0)
+		r = app_nbd(a, &nbd, err);
+	if (r == 0)
+		r = app_vmhost(a, &s.host, err);
+	if (r == 0)
+		r = nbd_export_new(nbd, (unsigned) b->source.region, &b->source.disk, &b->export,
+				   err);
+	if (r < 0)
+		return r;
+	s.nbd_socket = nbd_host_socket(nbd);
+	s.nbd_export = nbd_export_name(b->export);
+	return vm_boot_start(&s, &b->vm, err);
+}
+
+int boot_open(struct app *a, const char *id, const struct boot_options *o, struct boot **ret,
+	      struct err *err)
+{
+	struct boot *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return no_memory(err);
+	b->app = a;
+	r = load(a, id, o->region, &b->source, err);
+	if (r == 0)
+		r = check_architecture(&b->source, err);
+	if (r == 0)
+		r = start(b, o, err);
+	if (r < 0) {
+		(void) boot_close(b, NULL);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+int boot_facts(struct boot *b, json_t **ret, struct err *err)
+{
+	auto_json json_t *facts = NULL;
+	int r = vm_boot_facts(b->vm, 0, &facts, err);
+
+	if (r < 0)
+		return r;
+	if (json_object_set_new(facts, "version", json_string(b->source.id)) < 0 ||
+	    json_object_set_new(facts, "region",
+				json_string(b->app->regions[b->source.region].name)) < 0)
+		return no_memory(err);
+	*ret = json_incref(facts);
+	return 0;
+}
+
+int boot_wait(struct boot *b, struct cancel *cancel, struct err *err)
+{
+	return vm_boot_wait_end(b->vm, cancel, err);
+}
+
+int boot_close(struct boot *b, struct err *err)
+{
+	int r;
+
+	if (!b)
+		return 0;
+	r = vm_boot_stop(b->vm, SHUTDOWN_MS, err);
+	nbd_export_free(b->export);
+	image_source_done(&b->source);
+	free(b);
+	return r;
+}
