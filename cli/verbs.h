@@ -9,5 +9,9 @@ extern const struct cli_command cmd_init, cmd_rest, cmd_completion;
 extern const struct cli_command cmd_bake, cmd_shell, cmd_run;
 extern const struct cli_command cmd_version_list, cmd_version_show;
 extern const struct cli_command cmd_template_list, cmd_template_show;
+extern const struct cli_command cmd_store_import, cmd_store_export, cmd_store_commit;
+extern const struct cli_command cmd_store_diff, cmd_store_replicate, cmd_store_list;
+extern const struct cli_command cmd_store_remove, cmd_store_serve, cmd_store_check;
+extern const struct cli_command cmd_store_gc, cmd_store_stats, cmd_store_rebuild;
 
 #endif

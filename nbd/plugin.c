@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nbdkit plugin: any disk of any region as a read-only block device. An export's name is a
- * capability: 32 hex digits that name a file RUN/exports/NAME. There is no default export and no
- * listing. Reads are verified and cached by store/.
+ * capability: 32 hex digits that name a file RUN/exports/NAME; the empty name is
+ * RUN/exports/default, which only `kiln store serve` makes. There is no listing. Reads are verified
+ * and cached by store/.
  *
  * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N[-M]].
  */
@@ -350,7 +351,11 @@ static void *kiln_open(int readonly)
 	auto_err struct err e = ERR_INIT;
 	struct handle *h;
 
-	if (!name || strlen(name) != NAME_CHARS || strspn(name, "0123456789abcdef") != NAME_CHARS) {
+	/* Only a run directory made for one disk has exports/default. */
+	if (name && !*name)
+		name = "default";
+	else if (!name || strlen(name) != NAME_CHARS ||
+		 strspn(name, "0123456789abcdef") != NAME_CHARS) {
 		nbdkit_error("no such export");
 		return NULL;
 	}

@@ -59,6 +59,11 @@ int store_region_index(const struct store *s, const char *name, struct err *err)
 	return err_set(err, -ENOENT, "no region \"%s\"; known: %s", name, buf_str(&known));
 }
 
+const char *store_region_name(const struct store *s, unsigned region)
+{
+	return region < s->n_regions ? region_name_of(s, region) : NULL;
+}
+
 /* Region names become directory names below the lookup. */
 static int region_name_check(const char *name, struct err *err)
 {

@@ -69,6 +69,9 @@ int store_open_dir(const char *dir, bool read_only, struct store **ret, struct e
 /** store_region_index() - position of a region by name, or -ENOENT with the known names. */
 int store_region_index(const struct store *s, const char *name, struct err *err);
 
+/** store_region_name() - by position; NULL past the last. */
+const char *store_region_name(const struct store *s, unsigned region);
+
 struct store_stats {
 	uint64_t bytes_read; /* from the source */
 	uint64_t zero_bytes; /* holes and zero chunks */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the `kiln store` commands share: opening, progress, closing with one exit status. */
+#ifndef KILN_CLI_STORE_UTIL_H
+#define KILN_CLI_STORE_UTIL_H
+
+#include "base/event.h"
+#include "cli/cli.h"
+#include "cli/progress.h"
+#include "store/store.h"
+
+struct store_cmd {
+	struct store *store;
+	bool borrowed; /* the application's store */
+	struct store_session *session;
+	struct cli_progress *bar;
+	struct progress *progress;
+	struct err err;
+};
+#define STORE_CMD_INIT ((struct store_cmd){.err = ERR_INIT})
+
+/** store_cmd_open() - the store of --store DIR, else the data directory's. Return 0 or -errno
+ *  (in @c->err). */
+int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *args);
+/** store_cmd_close() - releases everything; prints the error, if one is set. Return: exit status.
+ */
+int store_cmd_close(struct store_cmd *c, struct cli *cli);
+
+#endif
