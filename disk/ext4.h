@@ -26,6 +26,7 @@ struct ext4_spec {
 /**
  * ext4_write_tar() - make a file system in [offset, offset+size) of @fd from an uncompressed tar
  *
+ * That range must read as zeros (a new file), which saves writing empty inode tables.
  * Keeps type, mode, owner, links (hard too), devices, xattrs (file capabilities); times are the
  * tar's, clamped. Entries are sorted by path first, so a tar in another order gives the same
  * bits. Free space stays unwritten (zero). lost+found is made.
