@@ -79,7 +79,8 @@ static int put_field(const struct arm_field *f, const json_t *old, json_t *doc,
 
 	if (!before)
 		return 0;
-	if (!now && stays(f, api_version))
+	/* What is immutable was found to be the same, as far as it was given. */
+	if ((!now && stays(f, api_version)) || (f->flags & ARM_IMMUTABLE))
 		return json_object_set_new(doc, f->name, json_deep_copy(before)) < 0 ? -ENOMEM : 0;
 	if (!f->fields && !f->cases)
 		return 0;

@@ -143,6 +143,20 @@ static int respond_page(struct request *rq, const struct resource *rows, size_t 
 	return 0;
 }
 
+/* A list that ignored a filter would be wrong, not incomplete. Clients send empty ones. */
+static int refuse_filter(struct request *rq)
+{
+	const char *filter = target_query(&rq->target, "$filter");
+
+	if (!filter || !*filter)
+		return 0;
+	(void) err_set(&rq->err, -EINVAL, "\"$filter\": lists of %s cannot be filtered",
+		       rq->route.type->name);
+	err_target(&rq->err, "$filter");
+	err_arm(&rq->err, "InvalidFilterInQueryString");
+	return -EINVAL;
+}
+
 static int list_stored(struct request *rq)
 {
 	auto_free char *type = str_lower(rq->route.type->name), *after = NULL;
@@ -155,7 +169,9 @@ static int list_stored(struct request *rq)
 
 	if (!type || !under)
 		return err_set(&rq->err, -ENOMEM, "out of memory");
-	r = page_size(rq, &q.limit);
+	r = refuse_filter(rq);
+	if (r >= 0)
+		r = page_size(rq, &q.limit);
 	if (r >= 0)
 		r = token_decode(rq, &after);
 	if (r < 0)

@@ -238,33 +238,30 @@ static int call_job(struct worker *w, struct err *err)
 		return err_set(err, -ENOSYS, "%s has no job \"%s\" in this program", w->op.type,
 			       w->op.kind);
 	r = w->kind->run(&job, err);
-	if (r < 0 && (!err || err->code == 0))
+	if (r < 0 && err->code == 0)
 		(void) err_set(err, r, "%s", strerrordesc_np(-r));
 	return r > 0 ? 0 : r;
 }
 
-static int run_leased(struct worker *w, struct err *err)
+/* *@ret_ended: the operation's end was recorded, and what is returned is the job's own result. */
+static int run_leased(struct worker *w, bool *ret_ended, struct err *err)
 {
 	struct err end = ERR_INIT;
-	int r = beat_start(w, err), e;
+	int r = beat_start(w, err), reason, e;
 
-	if (r >= 0)
-		r = call_job(w, err);
+	if (r < 0)
+		return r;
+	r = call_job(w, err);
 	beat_stop(w);
-	if (r < 0 && cancel_check(&w->cancel) == -ESTALE)
-		return err_set(err, -ESTALE, "another worker has taken over operation %s",
+	reason = cancel_check(&w->cancel);
+	if (r < 0 && (reason == -ESTALE || reason == -ESHUTDOWN))
+		return err_set(err, reason,
+			       reason == -ESTALE ? "another worker has taken over operation %s"
+						 : "operation %s was handed back",
 			       w->op.id);
-	if (r < 0 && cancel_check(&w->cancel) == -ESHUTDOWN)
-		return job_release(w->arm->config.meta, w->op.id, w->row.token, NULL) < 0
-			       ? -ESTALE
-			       : err_set(err, -ESHUTDOWN, "operation %s was handed back", w->op.id);
-	if (r < 0 && err->code == 0)
-		(void) err_set(err, r, "%s", strerrordesc_np(-r));
 	e = end_job(w, r, err, &end);
+	*ret_ended = e >= 0;
 	if (e < 0) {
-		/* Its end could not be recorded: due again, at once if this can be written. */
-		if (e != -ESTALE)
-			(void) job_release(w->arm->config.meta, w->op.id, w->row.token, NULL);
 		err_move(err, &end);
 		return e;
 	}
@@ -272,9 +269,9 @@ static int run_leased(struct worker *w, struct err *err)
 	return r;
 }
 
-/* @r is the job's own result when @*ret_ran; the caller decides what a failure means. */
+/* A job whose end was not recorded is handed back, due at once for any worker. */
 static int lease_and_run(struct arm *arm, const char *operation_id, const struct event_sink *events,
-			 struct cancel *cancel, bool *ret_ran, struct err *err)
+			 struct cancel *cancel, bool *ret_ended, struct err *err)
 {
 	const struct job_claim claim = {
 		.id = operation_id,
@@ -289,16 +286,17 @@ static int lease_and_run(struct arm *arm, const char *operation_id, const struct
 			   .cancel = {.event_fd = -1}};
 	int r = cancel_init(&w.cancel);
 
-	*ret_ran = false;
+	*ret_ended = false;
 	if (r < 0)
 		return err_set(err, r, "cannot make a cancel descriptor");
 	r = job_lease(arm->config.meta, &claim, &w.row, err);
 	if (r >= 0) {
-		*ret_ran = true;
 		r = worker_load(&w, err);
 		if (r >= 0)
-			r = run_leased(&w, err);
-		else
+			r = run_leased(&w, ret_ended, err);
+		/* Fails when the lease was lost, or in the same way as what kept the end from
+		 * being recorded; then the lease runs out. */
+		if (!*ret_ended)
 			(void) job_release(arm->config.meta, w.row.id, w.row.token, NULL);
 	}
 	worker_done(&w);
@@ -333,8 +331,8 @@ int work_one(struct arm *arm, const char *operation_id, const struct event_sink 
 	bool forwarded = false;
 
 	for (;;) {
-		bool ran, done;
-		int r = lease_and_run(arm, operation_id, events, cancel, &ran, err);
+		bool ended, done;
+		int r = lease_and_run(arm, operation_id, events, cancel, &ended, err);
 
 		if (r != -EAGAIN && r != -ESTALE)
 			return r;
@@ -361,22 +359,23 @@ int arm_work(struct arm *arm, const char *operation_id, const struct event_sink 
 		return r;
 	}
 	for (;;) {
-		bool ran;
+		bool ended;
 
 		if (cancel_check(cancel) < 0)
 			return err_set(err, cancel_check(cancel), "stopped");
+		r = lease_and_run(arm, NULL, events, cancel, &ended, &own);
+		if (r == -EAGAIN && !ended)
+			r = 0; /* nothing is due */
+		else if (ended || r == -ESTALE)
+			r = 1; /* a job's failure is its operation's; on to the next */
+		if (r <= 0)
+			break;
 		err_done(&own);
-		r = lease_and_run(arm, NULL, events, cancel, &ran, &own);
-		if (r == -EAGAIN) {
-			err_done(&own);
-			return 0;
-		}
-		/* A job's failure is its operation's; only what keeps from working ends this. */
-		if (r < 0 && !ran) {
-			err_move(err, &own);
-			return r;
-		}
 	}
+	if (r < 0)
+		err_move(err, &own);
+	err_done(&own);
+	return r;
 }
 
 int arm_cancel(struct arm *arm, const char *operation_id, struct err *err)

@@ -58,7 +58,10 @@ static int fail(struct db_sqlite *s, int rc, const char *what, struct err *err)
 	default:
 		code = -EIO;
 	}
-	return err_set(err, code, "database: %s: %s", what, msg);
+	(void) err_set(err, code, "database: %s: %s", what, msg);
+	if (code == -EBUSY)
+		err_arm(err, "ServerBusy"); /* no fault of the one who asks */
+	return code;
 }
 
 static int64_t row_int_at(void *p, int i)

@@ -77,7 +77,13 @@ static const struct arm_field region_fields[] = {
 	{.name = "newer", .type = ARM_STRING, .since = "2024-06-01"},
 	{.name = NULL},
 };
+static const struct arm_field origin_fields[] = {
+	{.name = "place", .type = ARM_STRING},
+	{.name = "year", .type = ARM_INT},
+	{.name = NULL},
+};
 static const struct arm_field box_properties[] = {
+	{.name = "origin", .type = ARM_OBJECT, .flags = ARM_IMMUTABLE, .fields = origin_fields},
 	{.name = "description", .type = ARM_STRING, .max = 20},
 	{.name = "colour", .type = ARM_STRING, .values = colours},
 	{.name = "kind", .type = ARM_STRING, .flags = ARM_IMMUTABLE},

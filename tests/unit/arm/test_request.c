@@ -340,6 +340,9 @@ static void paging(void **state)
 	expect_drop(w, "GET", BOXES "?$top=0&" V, NULL, 400, "InvalidParameter");
 	expect_drop(w, "GET", BOXES "?$top=-1&" V, NULL, 400, "InvalidParameter");
 	expect_drop(w, "GET", BOXES "?$top=x&" V, NULL, 400, "InvalidParameter");
+	expect_drop(w, "GET", BOXES "?$filter=&" V, NULL, 200, NULL);
+	expect_drop(w, "GET", BOXES "?$filter=name%20eq%20'x'&" V, NULL, 400,
+		    "InvalidFilterInQueryString");
 	expect_drop(w, "GET", BOXES "?$skiptoken=xyz&" V, NULL, 400, "InvalidParameter");
 	expect_drop(w, "GET", BOXES "?$skiptoken=00&" V, NULL, 400, "InvalidParameter");
 }
