@@ -167,8 +167,9 @@ static int sync_region(struct sync *s, const char *region, struct err *err)
 		err_move(err, &e);
 		return r;
 	}
+	/* Paths and the like stay in the operation's error, which arm/ shows to whom it may. */
 	(void) err_ctx(&e, r, "region %s", region);
-	if (set_state(s, region, "Failed", 0, err_str(&e), err) < 0)
+	if (set_state(s, region, "Failed", 0, e.arm ? err_str(&e) : strerror(-r), err) < 0)
 		return -ESTALE;
 	if (!s->failed.code)
 		err_move(&s->failed, &e);

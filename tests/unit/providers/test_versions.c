@@ -2,6 +2,7 @@
 /* Image versions: rules of creating, changing, deleting; replication; names. */
 #include "harness.h"
 
+#include "base/file.h"
 #include "providers/versions.h"
 
 #define V      "@galleries/gal/images/def/versions/1.0.0"
@@ -568,6 +569,40 @@ static void survives_a_restart(void **state)
 	free(body);
 }
 
+/* One region that cannot be written leaves the version Failed and says why; a second PUT after the
+ * cure finishes what is missing. */
+static void failed_region_and_its_cure(void **state)
+{
+	struct harness *h = *state;
+	char *body = body_of(BOTH, make_run(h, 'f'), "");
+	char *packs = strf("%s/regions/westeurope/packs", h->dir);
+	char *away = strf("%s.away", packs);
+
+	assert_int_equal(rename(packs, away), 0);
+	assert_int_equal(file_write_atomic(packs, "x", 1, 0600, NULL), 0);
+	assert_int_equal(call(h, "PUT", V, V23, body), 201);
+	assert_true(h->work < 0);
+	expect_ok(h, "GET", EXPAND, V23, NULL);
+	assert_string_equal(text_at(h, "properties.provisioningState"), "Failed");
+	assert_string_equal(text_at(h, "properties.replicationStatus.aggregatedState"), "Failed");
+	assert_string_equal(text_at(h, "properties.replicationStatus.summary.0.state"),
+			    "Completed");
+	assert_string_equal(text_at(h, "properties.replicationStatus.summary.1.state"), "Failed");
+	assert_true(strlen(text_at(h, "properties.replicationStatus.summary.1.details")) > 0);
+	expect_latest(h, "eastus", NULL);
+	assert_int_equal(unlink(packs), 0);
+	assert_int_equal(rename(away, packs), 0);
+	expect_ok(h, "PUT", V, V23, body);
+	expect_ok(h, "GET", EXPAND, V23, NULL);
+	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
+	assert_string_equal(text_at(h, "properties.replicationStatus.aggregatedState"),
+			    "Completed");
+	expect_latest(h, "westeurope", "1.0.0");
+	free(packs);
+	free(away);
+	free(body);
+}
+
 static void uefi_settings(void **state)
 {
 	struct harness *h = *state;
@@ -608,6 +643,7 @@ int main(void)
 		T(not_latest_before_it_is_ready),
 		T(second_write_while_one_runs),
 		T(survives_a_restart),
+		T(failed_region_and_its_cure),
 		T(uefi_settings),
 	};
 
