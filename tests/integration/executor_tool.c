@@ -15,7 +15,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "bake/container.h"
 #include "bake/roles.h"
@@ -69,6 +71,15 @@ static int failed(struct err *err, const char *what)
 	return 1;
 }
 
+static bool answers(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void) snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	return fd >= 0 && connect(fd, (struct sockaddr *) &a, sizeof(a)) == 0;
+}
+
 static int start_server(struct tool *t, struct err *err)
 {
 	auto_free char *nbdkit = NULL;
@@ -80,9 +91,10 @@ static int start_server(struct tool *t, struct err *err)
 			      t->sock, "file", t->base_path,         NULL};
 	struct proc_spec p = {.argv = argv};
 
+	(void) unlink(t->sock); /* of an earlier run that was killed */
 	r = proc_spawn(&p, -1, &t->nbd, &t->nbd_fd, err);
-	for (int i = 0; r == 0 && i < 500 && !file_exists(t->sock); i++)
-		(void) poll(NULL, 0, 10); /* nbdkit has no other sign of readiness on a socket */
+	for (int i = 0; r == 0 && i < 500 && !answers(t->sock); i++)
+		(void) poll(NULL, 0, 10); /* nbdkit in the foreground has no sign of readiness */
 	return r;
 }
 
@@ -168,6 +180,7 @@ static int op_run(struct tool *t, const char *text, bool net, struct err *err)
 	pthread_t thread;
 	int r;
 
+	t->lines = 0;
 	split_list("KILN_ALLOW", allow_text, sizeof(allow_text), allow);
 	split_list("KILN_TRUSTED", trusted_text, sizeof(trusted_text), trusted);
 	if (t->cancel_ms && pthread_create(&thread, NULL, cancel_later, t) != 0)
