@@ -213,11 +213,6 @@ int tree_chunk(struct store *s, unsigned region, const struct disk_ref *disk, ui
 int tree_leaf(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t leaf,
 	      struct digest *ret, struct err *err);
 
-/* objects.c */
-/** manifest_parse() - are these the canonical bytes that @d names? */
-int manifest_parse(const char *text, size_t n, const struct digest *d, json_t **ret,
-		   struct err *err);
-
 /* build.c: the pipeline behind ingest and commit */
 struct build;
 struct build_run {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Manifests by digest, catalog records by resource id: canonical JSON objects in a region. */
+#include "store/objects.h"
+
 #include "base/mem.h"
 #include "store/internal.h"
 
