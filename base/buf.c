@@ -153,7 +153,7 @@ static _Bool cursor_uint(struct cursor *c, size_t n, _Bool big, uint64_t *ret)
 }
 
 #define CURSOR_INT(name, type, big)                                                                \
-	_Bool name(struct cursor *c, type *ret)                                                    \
+	_Bool name(struct cursor *c, type *ret) /* NOLINT(bugprone-macro-parentheses) */           \
 	{                                                                                          \
 		uint64_t v;                                                                        \
                                                                                                    \

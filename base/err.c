@@ -5,6 +5,9 @@
 
 #include "base/mem.h"
 
+#undef err_set
+#undef err_ctx
+
 static const char *code_text(int code)
 {
 	const char *s = strerrordesc_np(-code);

@@ -33,6 +33,29 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
  *  Return: @code. */
 int err_ctx(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__ /* tell it that the code comes back */
+#define err_set(e, code, ...)                                                                      \
+	({                                                                                         \
+		int set_code_ = (code);                                                            \
+		(void) err_set((e), set_code_, __VA_ARGS__);                                       \
+		set_code_;                                                                         \
+	})
+#define err_ctx(e, code, ...)                                                                      \
+	({                                                                                         \
+		int ctx_code_ = (code);                                                            \
+		(void) err_ctx((e), ctx_code_, __VA_ARGS__);                                       \
+		ctx_code_;                                                                         \
+	})
+#endif
+
+/** err_errno() - -errno; -EIO where a failed call left it 0. Never 0. */
+static inline int err_errno(void)
+{
+	int r = -errno;
+
+	return r < 0 ? r : -EIO;
+}
+
 /** err_target() - name the field or file at fault; copies @target. The first one given stays. */
 void err_target(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -75,16 +75,16 @@ static int enter(struct walk *w, int dirfd, const char *name, bool top, DIR **re
 	struct statx sx;
 
 	if (fd < 0)
-		return -errno;
+		return err_errno();
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
-		return -errno;
+		return err_errno();
 	if ((sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) || (!top && sx.stx_mnt_id != w->mnt_id))
 		return -EXDEV;
 	if (top)
 		w->mnt_id = sx.stx_mnt_id;
 	*ret = fdopendir(fd);
 	if (!*ret)
-		return -errno;
+		return err_errno();
 	(void) take_fd(fd);
 	return 0;
 }
@@ -139,7 +139,7 @@ static int go_up(struct walk *w)
 		return -errno;
 	up = fdopendir(fd);
 	if (!up)
-		return -errno;
+		return err_errno();
 	(void) take_fd(fd);
 	closedirp(&w->dir);
 	w->dir = up;

@@ -35,7 +35,7 @@ char *digest_hex(const struct digest *d, char *dst)
 
 int digest_parse(const char *s, struct digest *ret)
 {
-	struct digest d;
+	struct digest d = {{0}};
 
 	if (str_starts(s, "sha256:"))
 		s += strlen("sha256:");
@@ -172,6 +172,7 @@ char *base64_encode(const void *src, size_t n)
 			v |= (uint32_t) p[i + 1] << 8;
 		if (left > 2)
 			v |= p[i + 2];
+		/* cppcheck-suppress uninitdata ; being written */
 		*d++ = base64_letters[v >> 18];
 		*d++ = base64_letters[v >> 12 & 63];
 		*d++ = left > 1 ? base64_letters[v >> 6 & 63] : '=';

@@ -196,12 +196,14 @@ int journal_add(struct journal *j, const char *kind, json_t *stolen, struct jour
 	if (r == 0)
 		r = tmp_name(random);
 	if (r < 0)
+		/* cppcheck-suppress memleak ; e has a cleanup */
 		return err_set(err, r, "journal %s: %s", j->dir, strerrordesc_np(-r));
 	e->j = j;
 	e->path = strf("%s/%016" PRIx64 "-%.16s.json", j->dir, seq, random);
 	e->doc = json_pack("{s:s, s:O, s:{s:i, s:I, s:s}}", "kind", kind, "facts", facts, "owner",
 			   "pid", (int) j->pid, "start", (json_int_t) j->start, "boot", j->boot);
 	if (!e->path || !e->doc)
+		/* cppcheck-suppress memleak ; e has a cleanup */
 		return err_set(err, -ENOMEM, "journal: out of memory");
 	r = write_entry(e, err);
 	if (r < 0) {

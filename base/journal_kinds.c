@@ -130,7 +130,7 @@ static int resolve_parent(const char *path, char **ret)
 		return -ENOMEM;
 	real = realpath(dir, NULL);
 	if (!real)
-		return errno == ENOTDIR ? -ENOENT : -errno;
+		return errno == ENOTDIR ? -ENOENT : err_errno();
 	for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
 		copy[n - 1] = '\0';
 	slash = strrchr(copy, '/');

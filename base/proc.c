@@ -23,10 +23,10 @@ static int read_stat(pid_t pid, char *ret_state, uint64_t *ret_start)
 	(void) snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return err_errno();
 	n = read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
-		return n < 0 ? -errno : -ESRCH;
+		return n < 0 ? err_errno() : -ESRCH;
 	text[n] = '\0';
 	p = strrchr(text, ')'); /* the name before may hold anything, also ") " */
 	if (!p || p[1] != ' ')

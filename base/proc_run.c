@@ -318,6 +318,7 @@ static int run_new(const struct proc_spec *spec, struct proc_result *res, struct
 	r->err = (struct stream){.fd = -1, .id = PROC_STDERR, .collect = spec->errout};
 	r->block = malloc(READ_STEP);
 	if (!r->block)
+		/* cppcheck-suppress memleak ; r has a cleanup */
 		return err_set(err, -ENOMEM, "start %s: out of memory", spec->argv[0]);
 	k = make_pipe(&r->out.fd, &out);
 	if (k == 0)

@@ -87,7 +87,7 @@ static void wait_for(int fd, const char *word, char *said, size_t size)
 	size_t n = 0;
 
 	said[0] = '\0';
-	while (!strstr(said, word) || said[n - 1] != '\n') {
+	while (!strstr(said, word) || !str_ends(said, "\n")) {
 		assert_true(n + 1 < size);
 		assert_int_equal(read(fd, said + n, 1), 1);
 		said[++n] = '\0';
