@@ -61,6 +61,8 @@ static void take_terminal(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, dfl = {.sa_handler = SIG_DFL};
 
+	/* The group that we are in begins outside this pid namespace and has no number here. */
+	(void) setpgid(0, 0);
 	(void) sigaction(SIGTTOU, &ignore, NULL);
 	(void) tcsetpgrp(0, getpgrp());
 	(void) sigaction(SIGTTOU, &dfl, NULL);
