@@ -67,33 +67,33 @@ static void walk_done(struct walk *w)
 	free(w->levels);
 }
 
-/* Opens @name below @dirfd as a directory. @top: the start, which tells the mount to stay in. */
-static int enter(struct walk *w, int dirfd, const char *name, bool top, DIR **ret)
+/* Opens @name below @dirfd as a directory. @top: the start, which tells the mount to stay in.
+ * NULL: errno tells. */
+static DIR *enter(struct walk *w, int dirfd, const char *name, bool top)
 {
 	auto_fd int fd = sys_get()->openat(
 		dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
 	struct statx sx;
+	DIR *d;
 
-	if (fd < 0)
-		return err_errno();
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
-		return err_errno();
-	if ((sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) || (!top && sx.stx_mnt_id != w->mnt_id))
-		return -EXDEV;
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return NULL;
+	if ((sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) || (!top && sx.stx_mnt_id != w->mnt_id)) {
+		errno = EXDEV;
+		return NULL;
+	}
 	if (top)
 		w->mnt_id = sx.stx_mnt_id;
-	*ret = fdopendir(fd);
-	if (!*ret)
-		return err_errno();
-	(void) take_fd(fd);
-	return 0;
+	d = fdopendir(fd);
+	if (d)
+		(void) take_fd(fd);
+	return d;
 }
 
 static int go_down(struct walk *w, const char *name)
 {
 	struct stat st;
 	DIR *child;
-	int r;
 
 	if (w->n == w->cap) {
 		size_t cap = w->cap * 2 + 16;
@@ -105,18 +105,18 @@ static int go_down(struct walk *w, const char *name)
 		w->cap = cap;
 	}
 	if (fstat(dirfd(w->dir), &st) < 0)
-		return -errno;
+		return err_errno();
 	w->levels[w->n] = (struct level){strdup(name), st.st_dev, st.st_ino};
 	if (!w->levels[w->n].name)
 		return -ENOMEM;
 	w->n++;
-	r = enter(w, dirfd(w->dir), name, false, &child);
-	if (r == -ENOENT) { /* somebody else removed it */
+	child = enter(w, dirfd(w->dir), name, false);
+	if (!child && errno == ENOENT) { /* somebody else removed it */
 		free(w->levels[--w->n].name);
 		return 0;
 	}
-	if (r < 0)
-		return r;
+	if (!child)
+		return err_errno();
 	closedirp(&w->dir);
 	w->dir = child;
 	return 0;
@@ -132,11 +132,11 @@ static int go_up(struct walk *w)
 	DIR *up;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
+		return err_errno();
 	if (st.st_dev != l->dev || st.st_ino != l->ino)
 		return -ESTALE;
 	if (sys_get()->unlinkat(fd, l->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return -errno;
+		return err_errno();
 	up = fdopendir(fd);
 	if (!up)
 		return err_errno();
@@ -165,14 +165,14 @@ static int remove_files(struct walk *w, char **ret_name)
 			else if (errno == EBUSY)
 				return -EXDEV; /* something is mounted on it */
 			else if (errno != ENOENT)
-				return -errno;
+				return err_errno();
 		}
 		if (is_dir) {
 			*ret_name = strdup(de->d_name);
 			return *ret_name ? 1 : -ENOMEM;
 		}
 	}
-	return -errno;
+	return errno != 0 ? err_errno() : 0;
 }
 
 static int remove_below(struct walk *w)
@@ -206,14 +206,13 @@ static int remove_tree(const char *path, const char *base)
 	if (errno == EBUSY)
 		return -EXDEV;
 	if (errno != EISDIR)
-		return -errno;
-	r = enter(&w, AT_FDCWD, path, true, &w.dir);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = remove_below(&w);
+		return err_errno();
+	w.dir = enter(&w, AT_FDCWD, path, true);
+	if (!w.dir)
+		return errno == ENOENT ? 0 : err_errno();
+	r = remove_below(&w);
 	if (r == 0 && sys_get()->unlinkat(AT_FDCWD, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		r = -errno;
+		r = err_errno();
 	return r;
 }
 
