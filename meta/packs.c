@@ -349,6 +349,24 @@ int packs_adopt(struct meta *m, const char *region, const struct pack_id *id, ui
 	return finish(db, insert_pack(db, region, hex, bytes, frames, err), err);
 }
 
+static int pin_one(struct db *db, const struct session_key *k, const char *region,
+		   const struct pack_id *id, bool *ret_ok, struct err *err)
+{
+	char hex[PACK_ID_HEX];
+	int64_t found = 0;
+	int r;
+
+	hex_encode(id->b, sizeof(id->b), hex);
+
+	struct db_value p[] = {DBI(PACK_PRESENT), DBT(region), DBT(hex), DBI(PACK_DELETING)};
+
+	r = exec_sql(db,
+		     "UPDATE store_pack SET state = ? WHERE region = ? AND id = ? AND state <> ?",
+		     p, ARRAY_SIZE(p), &found, err);
+	*ret_ok = r >= 0 && found > 0;
+	return *ret_ok ? insert_pin(db, region, hex, k->id, err) : r;
+}
+
 int packs_pin(struct meta *m, const struct session_key *k, const char *region,
 	      const struct pack_id *ids, size_t n, bool *ret_ok, struct err *err)
 {
@@ -358,22 +376,8 @@ int packs_pin(struct meta *m, const struct session_key *k, const char *region,
 	if (r < 0)
 		return r;
 	r = session_check(db, k, err);
-	for (size_t i = 0; i < n && r >= 0; i++) {
-		char hex[PACK_ID_HEX];
-		int64_t found = 0;
-		struct db_value p[] = {DBI(PACK_PRESENT), DBT(region), DBT(hex),
-				       DBI(PACK_DELETING)};
-
-		hex_encode(ids[i].b, sizeof(ids[i].b), hex);
-		p[2] = DBT(hex);
-		r = exec_sql(db,
-			     "UPDATE store_pack SET state = ? WHERE region = ? AND id = ?"
-			     " AND state <> ?",
-			     p, ARRAY_SIZE(p), &found, err);
-		ret_ok[i] = r >= 0 && found > 0;
-		if (ret_ok[i])
-			r = insert_pin(db, region, hex, k->id, err);
-	}
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = pin_one(db, k, region, &ids[i], &ret_ok[i], err);
 	return finish(db, r, err);
 }
 
@@ -412,11 +416,12 @@ int packs_get(struct meta *m, const char *region, const struct pack_id *id, stru
 {
 	struct one_pack o = {.ret = ret};
 	char hex[PACK_ID_HEX];
-	struct db_value p[] = {DBT(region), DBT(hex)};
 	int r;
 
 	hex_encode(id->b, sizeof(id->b), hex);
-	p[1] = DBT(hex);
+
+	struct db_value p[] = {DBT(region), DBT(hex)};
+
 	r = db_query(meta_db(m),
 		     "SELECT id, state, bytes, frames, seq, stamp, epoch FROM store_pack"
 		     " WHERE region = ? AND id = ?",

@@ -8,7 +8,7 @@
 struct cache_entry {
 	struct digest name;
 	struct cache_entry *chain;       /* same bucket */
-	struct cache_entry *prev, *next; /* LRU list while refs == 0 */
+	struct cache_entry *prev, *next; /* LRU list while refs == 0; NULL at the ends */
 	size_t n;
 	unsigned refs;
 	unsigned tag;
@@ -21,8 +21,8 @@ struct cache {
 	pthread_mutex_t lock; /* guards all below, entries' bookkeeping included */
 	pthread_cond_t filled;
 	struct cache_entry **buckets;
-	size_t n_buckets;       /* a power of two */
-	struct cache_entry lru; /* list head: next = oldest */
+	size_t n_buckets;                    /* a power of two */
+	struct cache_entry *oldest, *newest; /* of the LRU list */
 	uint64_t idle_bytes, max_bytes;
 	struct cache_stats stats;
 };
@@ -43,7 +43,6 @@ struct cache *cache_new(uint64_t max_bytes)
 		free(c);
 		return NULL;
 	}
-	c->lru.prev = c->lru.next = &c->lru;
 	(void) pthread_mutex_init(&c->lock, NULL);
 	(void) pthread_cond_init(&c->filled, NULL);
 	return c;
@@ -77,24 +76,24 @@ static void unlink_entry(struct cache *c, struct cache_entry *e)
 
 static void lru_remove(struct cache *c, struct cache_entry *e)
 {
-	e->prev->next = e->next;
-	e->next->prev = e->prev;
+	*(e->prev ? &e->prev->next : &c->oldest) = e->next;
+	*(e->next ? &e->next->prev : &c->newest) = e->prev;
 	c->idle_bytes -= e->n;
 }
 
 static void lru_add(struct cache *c, struct cache_entry *e)
 {
-	e->prev = c->lru.prev;
-	e->next = &c->lru;
-	e->prev->next = e;
-	c->lru.prev = e;
+	e->prev = c->newest;
+	e->next = NULL;
+	*(e->prev ? &e->prev->next : &c->oldest) = e;
+	c->newest = e;
 	c->idle_bytes += e->n;
 }
 
 static void evict(struct cache *c)
 {
-	while (c->idle_bytes > c->max_bytes && c->lru.next != &c->lru) {
-		struct cache_entry *e = c->lru.next;
+	while (c->idle_bytes > c->max_bytes && c->oldest) {
+		struct cache_entry *e = c->oldest;
 
 		lru_remove(c, e);
 		unlink_entry(c, e);

@@ -253,7 +253,8 @@ static int start(struct nbd_host *h, const char *plugin, struct err *err)
 	if (r < 0)
 		return r;
 	r = wait_ready(h, pidfile, watch, err);
-	/* Guests have uids of their own: the plugin looks at who connects, and names are secrets. */
+	/* Guests have uids of their own: the plugin looks at who connects, and names are secrets.
+	 */
 	if (r == 0 && chmod(h->socket, 0666) < 0)
 		r = err_set(err, -errno, "chmod %s: %s", h->socket, strerror(errno));
 	if (r < 0) {

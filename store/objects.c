@@ -237,10 +237,8 @@ static int catalog_read(struct region *g, const struct catalog_name *name, store
 
 	catalog_key(&name->id, name->revision, key);
 	r = get_object(g, key, &b, err);
-	if (r == -ENOENT) {
-		err_done(err);
-		return 0; /* replaced meanwhile by a newer revision */
-	}
+	if (r == -ENOENT)
+		return r;
 	if (r >= 0)
 		r = json_parse(b.data, b.len, &doc, err);
 	if (r < 0)
@@ -250,6 +248,37 @@ static int catalog_read(struct region *g, const struct catalog_name *name, store
 	if (!id || !record || json_int_at(doc, "revision", -1) != (int64_t) name->revision)
 		return err_set(err, -EBADMSG, "%s: malformed catalog record", key);
 	return fn(arg, id, name->revision, record);
+}
+
+/* A record may be replaced between the listing and its reading: then a newer one is there. */
+static int catalog_newest(struct region *g, struct catalog_name name, store_catalog_fn *fn,
+			  void *arg, struct err *err)
+{
+	auto_err struct err own = ERR_INIT;
+	int r = catalog_read(g, &name, fn, arg, &own);
+
+	while (r == -ENOENT) {
+		struct catalog_scan c = {.only = &name.id};
+		char key[REGION_KEY_MAX], prefix[REGION_KEY_MAX];
+		uint64_t newest = name.revision;
+
+		catalog_key(&name.id, name.revision, key);
+		(void) snprintf(prefix, sizeof(prefix), "%.10s/", key);
+		r = region_list(g, prefix, scan_name, &c, &own);
+		for (size_t i = 0; i < c.n; i++)
+			if (c.names[i].revision > newest)
+				newest = c.names[i].revision;
+		free(c.names);
+		if (r < 0)
+			break;
+		if (newest == name.revision)
+			return 0; /* removed altogether */
+		name.revision = newest;
+		r = catalog_read(g, &name, fn, arg, &own);
+	}
+	if (r < 0 && err)
+		err_move(err, &own);
+	return r;
 }
 
 int store_catalog_list(struct store *s, unsigned region, store_catalog_fn *fn, void *arg,
@@ -265,7 +294,7 @@ int store_catalog_list(struct store *s, unsigned region, store_catalog_fn *fn, v
 		qsort(c.names, c.n, sizeof(*c.names), by_name);
 	for (size_t i = 0; i < c.n && r >= 0; i++)
 		if (i == 0 || !digest_eq(&c.names[i].id, &c.names[i - 1].id))
-			r = catalog_read(s->regions[region].region, &c.names[i], fn, arg, err);
+			r = catalog_newest(s->regions[region].region, c.names[i], fn, arg, err);
 	free(c.names);
 	return r < 0 ? r : 0;
 }
