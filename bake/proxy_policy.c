@@ -18,6 +18,7 @@ struct view {
 /* IPv4 address inside an IPv6 form that carries one, else false. */
 static bool unmap(const struct sockaddr *sa, uint32_t *ret)
 {
+	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
 	const uint8_t *b = in6.sin6_addr.s6_addr;
@@ -28,10 +29,10 @@ static bool unmap(const struct sockaddr *sa, uint32_t *ret)
 		return true;
 	}
 	memcpy(&in6, sa, sizeof(in6));
-	if (!IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && !IN6_IS_ADDR_V4COMPAT(&in6.sin6_addr))
-		return false;
 	*ret = (uint32_t) b[12] << 24 | (uint32_t) b[13] << 16 | (uint32_t) b[14] << 8 | b[15];
-	return *ret > 1; /* :: and ::1 are judged as IPv6 */
+	if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) || memcmp(b, nat64, sizeof(nat64)) == 0)
+		return true;
+	return IN6_IS_ADDR_V4COMPAT(&in6.sin6_addr); /* neither :: nor ::1 */
 }
 
 /* What no host name may lead to, not even a trusted one. */
