@@ -51,6 +51,15 @@ int verify_hostname(struct verify *v, struct err *err)
 }
 
 /* Calls verify_found() for every line (comments left out) that holds @word. */
+/* @word where no longer word ends in it: "passwd:" is not part of "lock_passwd:". */
+static bool has_word(const char *line, const char *word)
+{
+	for (const char *p = line; (p = strcasestr(p, word)); p++)
+		if (p == line || !(isalnum((unsigned char) p[-1]) || p[-1] == '_'))
+			return true;
+	return false;
+}
+
 static int lines_with(struct verify *v, const char *path, const char *word, const char *why,
 		      struct err *err)
 {
@@ -61,7 +70,7 @@ static int lines_with(struct verify *v, const char *path, const char *word, cons
 	for (char *l = text ? strtok_r(text, "\n", &save) : NULL; r == 0 && l;
 	     l = strtok_r(NULL, "\n", &save)) {
 		l += strspn(l, " \t");
-		if (*l != '#' && strcasestr(l, word))
+		if (*l != '#' && has_word(l, word))
 			r = verify_found(v, path, "%s", why);
 	}
 	return r;
