@@ -32,7 +32,7 @@ static const char facts_script[] =
 	"2>/dev/null | tr -d ' ')\"\n"
 	"[ ! -e /sys/class/tpm/tpm0 ] || say vTpm 1\n"
 	"for k in ed25519 ecdsa rsa; do f=/etc/ssh/ssh_host_${k}_key.pub\n"
-	"[ ! -r $f ] || { say sshHostKey \"$(ssh-keygen -lf $f 2>/dev/null | cut -d' ' -f2)\"; "
+	"[ ! -r $f ] || { say hostKey \"$(ssh-keygen -lf $f 2>/dev/null | cut -d' ' -f2)\"; "
 	"break; }; done\n"
 	"systemctl list-units --failed --plain --no-legend --no-pager 2>/dev/null |\n"
 	"while read -r unit rest; do say failedUnit \"$unit\"; done\n"
@@ -178,7 +178,7 @@ int vm_boot_parse_facts(const char *text, json_t **ret, struct err *err)
 	auto_json json_t *facts =
 		json_pack("{s:n, s:n, s:n, s:n, s:s, s:[], s:b, s:b, s:n}", "hostName", "osRelease",
 			  "kernel", "machineId", "systemState", "unknown", "failedUnits",
-			  "secureBoot", 0, "vTpm", 0, "sshHostKey");
+			  "secureBoot", 0, "vTpm", 0, "hostKey");
 	auto_free char *copy = strdup(text);
 	char *rest = copy, *line;
 

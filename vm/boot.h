@@ -44,7 +44,7 @@ struct vm *vm_boot_vm(struct vm_boot *b);
  *
  * @ret: new reference: {"hostName","osRelease","kernel","machineId","systemState" ("running",
  * "degraded", "starting" when @settle_ms passed, "unknown" without systemd),"failedUnits":[..],
- * "secureBoot":bool,"vTpm":bool,"sshHostKey":"SHA256:.."|null,"stages":{"firmware":s,..},
+ * "secureBoot":bool,"vTpm":bool,"hostKey":"SHA256:.."|null,"stages":{"firmware":s,..},
  * "seconds":s}. "seconds" is from the start to the facts. What the guest cannot tell is null.
  */
 int vm_boot_facts(struct vm_boot *b, uint64_t settle_ms, json_t **ret, struct err *err);

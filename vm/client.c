@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/pidfd.h>
 
 #include "base/file.h"
 #include "base/lock.h"
@@ -11,6 +12,7 @@
 
 #define START_MS 60000 /* for the vmhost process to be ready: it probes KVM and QEMU */
 #define HELLO_MS 20000
+#define LEAVE_MS 5000
 #define CALL_MS  120000 /* start and destroy */
 
 static int ready_wait(int fd, struct err *err)
@@ -199,10 +201,28 @@ int vm_host_open(const char *run_dir, struct journal *j, struct vm_host **ret, s
 	return 0;
 }
 
+/* The process, which belongs to all clients, ends after the last one: the last one waits for that,
+ * so that who looks next finds nothing. */
+static void leave(struct vm_host *h)
+{
+	auto_json json_t *req = json_pack("{s:i, s:s}", "id", 1, "op", "leave");
+	auto_json json_t *reply = NULL;
+	auto_fd int pidfd = h->pid > 0 ? pidfd_open(h->pid, 0) : -1;
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	if (h->hold.fd < 0 || pidfd < 0 || !req || wire_send(h->hold.fd, req, false) < 0 ||
+	    wire_recv(&h->hold, vm_deadline(LEAVE_MS), NULL, &reply, NULL) < 0)
+		return;
+	wire_done(&h->hold);
+	if (json_bool_at(reply, "ok.last", false))
+		(void) poll(&p, 1, LEAVE_MS);
+}
+
 void vm_host_close(struct vm_host *h)
 {
 	if (!h)
 		return;
+	leave(h);
 	wire_done(&h->hold);
 	(void) pthread_mutex_destroy(&h->lock);
 	free(h->run_dir);

@@ -68,6 +68,19 @@ static int op_destroy(struct client *c, json_t **ret, struct err *err)
 	return 0;
 }
 
+/* A client that is about to go asks whether anybody stays. */
+static int op_leave(struct client *c, json_t **ret)
+{
+	unsigned others = 0;
+
+	pthread_mutex_lock(&c->host->lock);
+	for (const struct client *o = c->host->clients; o; o = o->next)
+		others += o != c && !o->finished;
+	pthread_mutex_unlock(&c->host->lock);
+	*ret = json_pack("{s:b}", "last", others == 0);
+	return 0;
+}
+
 static void handle(struct client *c, const json_t *req)
 {
 	auto_err struct err err = ERR_INIT;
@@ -79,6 +92,8 @@ static void handle(struct client *c, const json_t *req)
 	if (str_eq(op, "hello")) {
 		ret = json_pack("{s:I}", "pid", (json_int_t) getpid());
 		r = 0;
+	} else if (str_eq(op, "leave")) {
+		r = op_leave(c, &ret);
 	} else if (str_eq(op, "start")) {
 		r = op_start(c, req, &ret, &err);
 	} else if (str_eq(op, "destroy")) {

@@ -13,7 +13,7 @@ static void facts_of_a_system(void **state)
 	static const char text[] = "hostName\tweb\nkernel\t6.1.0-1-cloud-amd64\n"
 				   "osRelease\tDebian GNU/Linux 12 (bookworm)\n"
 				   "machineId\t0123\nsystemState\tdegraded\nsecureBoot\t1\n"
-				   "sshHostKey\tSHA256:abc\nfailedUnit\ta.service\n"
+				   "hostKey\tSHA256:abc\nfailedUnit\ta.service\n"
 				   "failedUnit\tb.mount\n";
 	auto_json json_t *j = NULL;
 
@@ -21,7 +21,7 @@ static void facts_of_a_system(void **state)
 	assert_string_equal(json_str_at(j, "hostName"), "web");
 	assert_string_equal(json_str_at(j, "osRelease"), "Debian GNU/Linux 12 (bookworm)");
 	assert_string_equal(json_str_at(j, "systemState"), "degraded");
-	assert_string_equal(json_str_at(j, "sshHostKey"), "SHA256:abc");
+	assert_string_equal(json_str_at(j, "hostKey"), "SHA256:abc");
 	assert_true(json_bool_at(j, "secureBoot", false));
 	assert_false(json_bool_at(j, "vTpm", true));
 	assert_int_equal(json_array_size(json_at(j, "failedUnits")), 2);
