@@ -13,6 +13,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/lock.h"
 
@@ -298,6 +300,48 @@ static void the_probe_is_cached_for_this_boot(void **state)
 	assert_int_equal(vm_kvm_usable(*state), usable);
 }
 
+static void *answer_one(void *arg)
+{
+	auto_fd int fd = accept4(*(int *) arg, NULL, NULL, SOCK_CLOEXEC);
+	auto_buf struct buf got = BUF_INIT(1 << 20);
+
+	if (fd < 0 || file_read_fd(fd, &got) < 0)
+		return NULL;
+	for (int i = 0; i < 3; i++)
+		if (send(fd, got.data, got.len, MSG_NOSIGNAL) != (ssize_t) got.len)
+			return NULL;
+	return arg;
+}
+
+/* The server answers only when the client said that it has sent all. */
+static void the_forwarder_joins_both_ways(void **state)
+{
+	auto_free char *path = path_join(*state, "proxy.sock"), *text = malloc(200000);
+	const char *const argv[] = {proc_self_exe(), "vmhost", "--forward", path, NULL};
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	auto_buf struct buf out = BUF_INIT(1 << 20);
+	struct proc_spec spec = {.argv = argv, .input = text, .input_bytes = 200000, .out = &out};
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct proc_result res;
+	pthread_t server;
+	void *done = NULL;
+
+	assert_non_null(text);
+	memset(text, 'k', 200000);
+	assert_int_equal(proc_run(&spec, &res, NULL), 0);
+	assert_int_equal(res.exit_code, 1); /* nobody listens */
+	(void) snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *) &a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(pthread_create(&server, NULL, answer_one, &fd), 0);
+	assert_int_equal(proc_run(&spec, &res, NULL), 0);
+	assert_int_equal(pthread_join(server, &done), 0);
+	assert_non_null(done);
+	assert_int_equal(res.exit_code, 0);
+	assert_int_equal(out.len, 600000);
+	assert_int_equal(strspn(buf_str(&out), "k"), 600000);
+}
+
 static int make_dir(void **state)
 {
 	char *dir = strdup("/tmp/kiln-vm-XXXXXX");
@@ -318,6 +362,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_probe_is_cached_for_this_boot),
+		cmocka_unit_test(the_forwarder_joins_both_ways),
 		cmocka_unit_test(a_guest_that_ends_is_reported),
 		cmocka_unit_test(waiting_can_be_ended),
 		cmocka_unit_test(a_lost_client_takes_its_guest_along),
@@ -325,6 +370,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_bad_disk_is_an_error),
 	};
 
+	if (argc == 4 && strcmp(argv[2], "--forward") == 0)
+		return vm_forward_main(argv[3]);
 	if (argc == 4 && strcmp(argv[1], "vmhost") == 0)
 		return vm_host_main(argv[3]);
 	(void) unsetenv("KILN_EXE"); /* this program plays the role itself */
