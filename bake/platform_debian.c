@@ -89,18 +89,36 @@ struct out {
 	struct buf tail; /* what a failure shows */
 };
 
+/* Maintainer scripts print what they like: control characters do not get to a terminal. */
+static char *plain_line(const char *line, size_t n)
+{
+	const char *cr = memrchr(line, '\r', n);
+	char *text;
+
+	if (cr) {
+		n -= (size_t) (cr + 1 - line);
+		line = cr + 1;
+	}
+	text = strndup(line, n);
+	for (char *p = text; p && *p; p++)
+		if (((unsigned char) *p < 0x20 && *p != '\t') || *p == 0x7f)
+			*p = '?';
+	return text;
+}
+
 static void on_line(void *arg, enum proc_stream stream, const char *line, size_t n)
 {
 	struct out *o = arg;
-	json_t *text = json_stringn(line, n);
+	auto_free char *text = plain_line(line, n);
 
-	if (!text) /* not UTF-8 */
+	if (!text || str_starts(text, "I: running --")) /* a hook's whole text */
 		return;
-	event_emit(o->events, json_pack("{s:s, s:s, s:o}", "type", "output", "stream",
+	/* json_pack gives no event for what is not UTF-8. */
+	event_emit(o->events, json_pack("{s:s, s:s, s:s}", "type", "output", "stream",
 					stream == PROC_STDOUT ? "stdout" : "stderr", "line", text));
-	if (o->tail.len + n + 2 > o->tail.max)
+	if (o->tail.len + strlen(text) + 2 > o->tail.max)
 		buf_clear(&o->tail);
-	(void) buf_addf(&o->tail, "%.*s\n", (int) n, line);
+	(void) buf_addf(&o->tail, "%s\n", text);
 }
 
 static int write_text(const char *dir, const char *name, const struct buf *b, char **ret_path,

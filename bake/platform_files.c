@@ -193,6 +193,8 @@ static const char *const removed[] = {
 	"etc/ssh/ssh_host_ed25519_key.pub",
 	"etc/ssh/ssh_host_rsa_key",
 	"etc/ssh/ssh_host_rsa_key.pub",
+	/* Owned by _apt or root, as the build could drop privileges or not; APT makes it anew. */
+	"var/cache/apt/archives/partial",
 	"var/cache/apt/pkgcache.bin",
 	"var/cache/apt/srcpkgcache.bin",
 	"var/cache/debconf/config.dat-old",

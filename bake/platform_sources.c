@@ -193,6 +193,7 @@ static int parse_deb822(char *text, const char *name, struct apt_sources *ret, s
 		} else {
 			char *field_name = p;
 
+			f[n] = (struct field){NULL, NULL};
 			r = take_field(&p, &f[n], name, err);
 			if (r == 0 && !(f[n].name = strdup(field_name)))
 				r = err_set(err, -ENOMEM, "%s: out of memory", name);

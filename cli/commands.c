@@ -8,6 +8,8 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_run,
 	&cmd_rest,         &cmd_version_list,
 	&cmd_version_show, &cmd_template_list, &cmd_template_show,
+	&cmd_platform_list,
+	&cmd_platform_make,
 	&cmd_store_import,
 	&cmd_store_export,
 	&cmd_store_commit,
