@@ -33,12 +33,12 @@ struct arm_principal {
 };
 
 struct arm_request {
-	const char *method;	 /* "GET" ... */
-	const char *target;	 /* raw: path[?query], percent-encoded as it came; or an absolute URL */
-	const char *body;	 /* bytes, or NULL */
+	const char *method; /* "GET" ... */
+	const char *target; /* raw: path[?query], percent-encoded as it came; or an absolute URL */
+	const char *body;   /* bytes, or NULL */
 	size_t body_bytes;
 	const struct arm_principal *who;
-	const char *base_url;	 /* "https://host:port" for absolute links; NULL = the endpoint */
+	const char *base_url; /* "https://host:port" for absolute links; NULL = the endpoint */
 	const char *if_match, *if_none_match;
 	const char *idempotency_key;
 	const char *client_request_id, *correlation_id;
@@ -46,12 +46,12 @@ struct arm_request {
 
 struct arm_response {
 	int status;
-	json_t *body;		 /* owned; NULL = empty */
-	char *etag;		 /* owned; all may be NULL */
+	json_t *body; /* owned; NULL = empty */
+	char *etag;   /* owned; all may be NULL */
 	char *location, *async_operation;
-	int retry_after_s;	 /* 0 = no header */
-	char *detail;		 /* owned: what really happened behind a 5xx, for the log of this host;
-				    never for a client */
+	int retry_after_s; /* 0 = no header */
+	char *detail;      /* owned: what really happened behind a 5xx, for the log of this host;
+			      never for a client */
 	char request_id[UUID_STR_LEN];
 	char operation_id[UUID_STR_LEN]; /* "" unless a job was started */
 };
@@ -61,12 +61,12 @@ void arm_response_done(struct arm_response *r);
 void arm_handle(struct arm *arm, const struct arm_request *req, struct arm_response *ret);
 
 struct arm_config {
-	struct meta *meta;		/* borrowed */
-	void *app;			/* struct app of providers/; hooks read it */
+	struct meta *meta;                   /* borrowed */
+	void *app;                           /* struct app of providers/; hooks read it */
 	const struct arm_type *const *types; /* NULL-terminated */
 	const char *tenant_id, *subscription_id;
-	const char *endpoint;		/* "https://127.0.0.1:8443" */
-	const char *const *locations;	/* configured regions, normalized; NULL-terminated */
+	const char *endpoint;              /* "https://127.0.0.1:8443" */
+	const char *const *locations;      /* configured regions, normalized; NULL-terminated */
 	const char *const *location_names; /* display names, same order */
 };
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err);
@@ -75,17 +75,26 @@ const struct arm_config *arm_config(const struct arm *arm);
 
 /* ---- Shapes ------------------------------------------------------------------------------- */
 
-enum arm_json { ARM_STRING, ARM_INT, ARM_BOOL, ARM_OBJECT, ARM_ARRAY, ARM_MAP /* string values */,
-	ARM_ANY, ARM_DATE /* ISO 8601 string */, ARM_NUMBER };
+enum arm_json {
+	ARM_STRING,
+	ARM_INT,
+	ARM_BOOL,
+	ARM_OBJECT,
+	ARM_ARRAY,
+	ARM_MAP /* string values */,
+	ARM_ANY,
+	ARM_DATE /* ISO 8601 string */,
+	ARM_NUMBER
+};
 
 enum arm_field_flag {
-	ARM_REQUIRED  = 1 << 0,
-	ARM_READONLY  = 1 << 1, /* silently dropped from input (clients echo what they read) */
+	ARM_REQUIRED = 1 << 0,
+	ARM_READONLY = 1 << 1,  /* silently dropped from input (clients echo what they read) */
 	ARM_IMMUTABLE = 1 << 2, /* a later change is 409 PropertyChangeNotAllowed */
-	ARM_SECRET    = 1 << 3, /* never read back, never logged */
-	ARM_NULLABLE  = 1 << 4, /* null is accepted and means absent */
-	ARM_LOCATION  = 1 << 5, /* a region name: normalized, must be configured */
-	ARM_ID	      = 1 << 6, /* a resource id */
+	ARM_SECRET = 1 << 3,    /* never read back, never logged */
+	ARM_NULLABLE = 1 << 4,  /* null is accepted and means absent */
+	ARM_LOCATION = 1 << 5,  /* a region name: normalized, must be configured */
+	ARM_ID = 1 << 6,        /* a resource id */
 	ARM_WRITEONLY = 1 << 7, /* used by hooks (in call->body), not stored */
 };
 /* In a PUT an absent field means removed, except: one that the request's api-version does not know
@@ -98,16 +107,16 @@ struct arm_field {
 	const char *name;
 	enum arm_json type;
 	unsigned flags;
-	const char *const *values;	 /* allowed strings, NULL-terminated; matched without case,
-					    stored in the table's spelling */
-	const char *pattern;		 /* POSIX extended regular expression, anchored */
-	int64_t min, max;		 /* integers; string length; array items; 0,0 = no bound */
-	const struct arm_field *fields;	 /* children; ends with name NULL */
-	enum arm_json item;		 /* element type of a scalar array */
-	const char *since;		 /* first api-version that knows the field; NULL = all */
-	const char *tag;		 /* discriminator, e.g. "type" */
-	const struct arm_case *cases;	 /* ends with value NULL */
-	const char *bad_case_code;	 /* ARM error code for an unknown discriminator */
+	const char *const *values;      /* allowed strings, NULL-terminated; matched without case,
+					   stored in the table's spelling */
+	const char *pattern;            /* POSIX extended regular expression, anchored */
+	int64_t min, max;               /* integers; string length; array items; 0,0 = no bound */
+	const struct arm_field *fields; /* children; ends with name NULL */
+	enum arm_json item;             /* element type of a scalar array */
+	const char *since;              /* first api-version that knows the field; NULL = all */
+	const char *tag;                /* discriminator, e.g. "type" */
+	const struct arm_case *cases;   /* ends with value NULL */
+	const char *bad_case_code;      /* ARM error code for an unknown discriminator */
 };
 struct arm_case {
 	const char *value;
@@ -129,14 +138,14 @@ struct arm_call {
 	const char *method;
 	const char *created_version; /* api-version that created the resource: its defaults apply;
 					the request's own while it is being created */
-	bool strict;		 /* unknown fields are refused (type says from which version) */
-	const json_t *old;	 /* stored document, NULL when it is new */
-	json_t *doc;		 /* the document about to be stored: hooks may change it */
-	const json_t *body;	 /* validated request body; NULL for none */
+	bool strict;                 /* unknown fields are refused (type says from which version) */
+	const json_t *old;           /* stored document, NULL when it is new */
+	json_t *doc;                 /* the document about to be stored: hooks may change it */
+	const json_t *body;          /* validated request body; NULL for none */
 	/* outputs */
-	json_t *result;		 /* body of an action or computed read; stolen by arm_handle(). A get
-				    hook that sets none and fails not: 404 */
-	int status;		 /* 0 = the method's usual one */
+	json_t *result; /* body of an action or computed read; stolen by arm_handle(). A get
+			   hook that sets none and fails not: 404 */
+	int status;     /* 0 = the method's usual one */
 	struct arm_call_private *priv;
 };
 
@@ -147,9 +156,9 @@ const char *arm_query(const struct arm_call *c, const char *key);
  *  operation headers. @params is stolen. */
 int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct err *err);
 
-/* Hooks of PUT, PATCH, DELETE and POST run inside the request's write transaction, so that what they
- * read is what they change; they keep it short and leave waiting (network, disks, guests) to jobs.
- * A stored document has "id", "name", "type", "systemData" and, as the type says, "location",
+/* Hooks of PUT, PATCH, DELETE and POST run inside the request's write transaction, so that what
+ * they read is what they change; they keep it short and leave waiting (network, disks, guests) to
+ * jobs. A stored document has "id", "name", "type", "systemData" and, as the type says, "location",
  * "tags", the envelope's fields and "properties"; hooks never need to set the first four. */
 
 /** arm_call_put() - write another resource's document in this request's transaction (made when it
@@ -162,8 +171,9 @@ int arm_call_drop(struct arm_call *c, const char *id, struct err *err);
  * a caller names the id). New reference; 0 or -ENOENT. */
 int arm_load(struct arm *arm, const char *id, json_t **ret_doc, struct err *err);
 typedef int arm_each_fn(void *arg, const char *id, const json_t *doc);
-/** arm_each() - stored resources of a type under an id ("" = all), in the order of lists. @type NULL:
- *  of all types, ordered by id. @fn runs outside of any query and may change what it is given. */
+/** arm_each() - stored resources of a type under an id ("" = all), in the order of lists. @type
+ * NULL: of all types, ordered by id. @fn runs outside of any query and may change what it is given.
+ */
 int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
 	     struct err *err);
 /** arm_each_below() - ids of everything stored below @id, children before what they are under. */
@@ -180,14 +190,14 @@ typedef int arm_hook(struct arm_call *c, struct err *err);
 typedef int arm_job_fn(struct arm_job *job, struct err *err);
 
 struct arm_action {
-	const char *name;	 /* "run" */
-	const char *method;	 /* "POST" */
-	const char *right;	 /* last part of the RBAC action: "run/action" */
+	const char *name;   /* "run" */
+	const char *method; /* "POST" */
+	const char *right;  /* last part of the RBAC action: "run/action" */
 	arm_hook *hook;
 	const struct arm_field *shape; /* of its body; NULL = none */
 };
 struct arm_job_kind {
-	const char *name;	 /* "create", "update", "delete", "run" */
+	const char *name; /* "create", "update", "delete", "run" */
 	arm_job_fn *run;
 	/* What properties.provisioningState says while it runs; afterwards "Succeeded", "Failed" or
 	 * "Canceled". NULL = the job does not touch it ("run"). A job that a DELETE started removes
@@ -204,33 +214,35 @@ enum arm_children {
 
 /* Computed types (catalogs, operations) have get/list and no shape. */
 struct arm_type {
-	const char *name;	   /* "Microsoft.Compute/galleries/images" */
+	const char *name; /* "Microsoft.Compute/galleries/images" */
 	enum arm_scope scope;
-	const char *first_version; /* "2018-06-01": any well-formed version from it on is accepted */
-	const char *strict_from;   /* versions from here refuse unknown fields; NULL = never */
-	const char *name_pattern;  /* anchored regular expression, NULL = ARM's default */
+	const char
+		*first_version;   /* "2018-06-01": any well-formed version from it on is accepted */
+	const char *strict_from;  /* versions from here refuse unknown fields; NULL = never */
+	const char *name_pattern; /* anchored regular expression, NULL = ARM's default */
 	unsigned name_max;
-	const char *operation_path; /* e.g. "providers/Microsoft.Compute/locations/%s/capsOperations" */
-	bool tracked;		   /* has location and tags */
+	const char *
+		operation_path; /* e.g. "providers/Microsoft.Compute/locations/%s/capsOperations" */
+	bool tracked;           /* has location and tags */
 	const struct arm_field *properties; /* shape of "properties" */
 	const struct arm_field *envelope;   /* further top-level fields (identity, plan), or NULL */
 
-	arm_hook *write;	   /* create and update, after shape checks and merge; sets read-only
-				      fields; starts jobs with arm_call_job() */
-	arm_hook *del;		   /* may refuse (-EBUSY) or start a job; else the row goes */
-	arm_hook *view;		   /* shapes a stored document for the caller (in c->doc): $expand,
-				      defaults by api-version */
-	arm_hook *get;		   /* computed read: sets c->result */
-	arm_hook *list;		   /* computed list: c->result is the whole body */
-	const struct arm_action *actions;   /* ends with name NULL */
-	const struct arm_job_kind *jobs;    /* ends with name NULL */
+	arm_hook *write; /* create and update, after shape checks and merge; sets read-only
+			    fields; starts jobs with arm_call_job() */
+	arm_hook *del;   /* may refuse (-EBUSY) or start a job; else the row goes */
+	arm_hook *view;  /* shapes a stored document for the caller (in c->doc): $expand,
+			    defaults by api-version */
+	arm_hook *get;   /* computed read: sets c->result */
+	arm_hook *list;  /* computed list: c->result is the whole body */
+	const struct arm_action *actions; /* ends with name NULL */
+	const struct arm_job_kind *jobs;  /* ends with name NULL */
 
 	const char *const *versions; /* api-versions to advertise, newest first, ends with NULL; the
 					accepted range is first_version and everything after it.
 					NULL = first_version alone */
 	enum arm_children children;
-	bool stateless;	   /* no properties.provisioningState (arm/ keeps it otherwise) */
-	bool body_etag;	   /* the body carries "etag" too */
+	bool stateless;         /* no properties.provisioningState (arm/ keeps it otherwise) */
+	bool body_etag;         /* the body carries "etag" too */
 	bool optional_location; /* a tracked type that may lack a location */
 	/* Orders lists: a key for @name that compares by bytes ("1.10.0" after "1.9.0"); caller
 	 * frees; NULL on ENOMEM. NULL hook = the lower-cased name. */
@@ -247,10 +259,10 @@ struct arm_job {
 	struct arm *arm;
 	void *app;
 	const char *operation_id;
-	const struct arm_id *id;	 /* resource */
+	const struct arm_id *id; /* resource */
 	const json_t *params;
-	const json_t *doc;		 /* the resource when the job was leased */
-	const json_t *checkpoint;	 /* what arm_job_checkpoint() kept, or NULL */
+	const json_t *doc;               /* the resource when the job was leased */
+	const json_t *checkpoint;        /* what arm_job_checkpoint() kept, or NULL */
 	const struct arm_principal *who; /* who asked */
 	struct cancel *cancel;
 	const struct event_sink *events;

@@ -266,8 +266,10 @@ static int drop_writeonly(struct request *rq, json_t *doc)
 
 int body_merge_put(struct request *rq, const json_t *old, const json_t *body, json_t **ret)
 {
-	auto_json json_t *doc = json_deep_copy(body);
-	int r = doc ? 0 : no_memory(rq);
+	/* The first members that people look for; filled in by doc_identify(). */
+	auto_json json_t *doc = json_pack("{s:s, s:s, s:s}", "id", "", "name", "", "type", "");
+	auto_json json_t *copy = json_deep_copy(body);
+	int r = doc && copy && json_object_update(doc, copy) >= 0 ? 0 : no_memory(rq);
 
 	if (r >= 0)
 		r = keep_location(rq, old, doc);

@@ -12,20 +12,20 @@
 
 #define UUID_STR_LEN 37
 #define ARM_ID_MAX   2048 /* bytes of a path */
-#define ARM_ID_PARTS 12	  /* type/name pairs after the namespace */
+#define ARM_ID_PARTS 12   /* type/name pairs after the namespace */
 
 struct arm_id {
-	char *text;	     /* owned: canonical "/subscriptions/..." with the case as given */
-	char *key;	     /* owned: lower-cased text: what is compared and stored as key */
-	char *subscription;  /* owned or NULL */
-	char *group;	     /* owned or NULL */
-	char *ns;	     /* owned: "Microsoft.Compute", or NULL */
-	char *type;	     /* owned: "Microsoft.Compute/galleries/images", type names as given */
-	char *name;	     /* owned: last name, or NULL for a collection */
-	char *parent;	     /* owned: id text of the parent resource (or group, subscription) */
+	char *text;         /* owned: canonical "/subscriptions/..." with the case as given */
+	char *key;          /* owned: lower-cased text: what is compared and stored as key */
+	char *subscription; /* owned or NULL */
+	char *group;        /* owned or NULL */
+	char *ns;           /* owned: "Microsoft.Compute", or NULL */
+	char *type;         /* owned: "Microsoft.Compute/galleries/images", type names as given */
+	char *name;         /* owned: last name, or NULL for a collection */
+	char *parent;       /* owned: id text of the parent resource (or group, subscription) */
 	char *names[ARM_ID_PARTS]; /* owned: one per type segment */
 	size_t n_names;
-	char *location;	     /* owned: the segment after ".../locations/", or NULL */
+	char *location; /* owned: the segment after ".../locations/", or NULL */
 };
 
 /** arm_id_parse() - @path without query, percent-encoded. A collection (odd number of segments)

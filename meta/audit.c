@@ -152,7 +152,7 @@ static int row_verify(void *arg, const struct db_row *row)
 static int verify_all(struct meta *m, struct verify *v, struct err *err)
 {
 	struct audit_head head;
-	int r;
+	int r = 0;
 
 	do {
 		struct db_value p[] = {DBI(v->at.seq), DBI(PAGE)};

@@ -25,8 +25,8 @@ struct db_value {
 	const void *p; /* TEXT, BLOB: borrowed */
 	size_t n;
 };
-#define DBI(x)	  ((struct db_value){.kind = DB_INT, .i = (int64_t) (x)})
-#define DBT(s)	  db_text(s)
+#define DBI(x)    ((struct db_value){.kind = DB_INT, .i = (int64_t) (x)})
+#define DBT(s)    db_text(s)
 #define DBB(q, m) ((struct db_value){.kind = DB_BLOB, .p = (q), .n = (m)})
 struct db_value db_text(const char *s); /* NULL gives DB_NULL */
 

@@ -307,22 +307,21 @@ static const struct db_ops sqlite_ops = {
 	.free = sqlite_free,
 };
 
-static int row_text_is(void *arg, const struct db_row *row)
+static int row_is_wal(void *arg, const struct db_row *row)
 {
 	const char *s = db_col_text(row, 0);
 
-	return s && str_eq_nocase(s, arg) ? 1 : 0;
+	return s && str_eq_nocase(s, "wal") ? 1 : 0;
 }
 
 /* Only the first opener changes anything; @s->base.ops->exclude keeps others away meanwhile. */
 static int configure(struct db_sqlite *s, struct err *err)
 {
-	static char wal[] = "wal"; /* const in spirit: a callback's argument */
 	int r;
 
 	(void) sqlite3_extended_result_codes(s->h, 1);
 	(void) sqlite3_busy_timeout(s->h, BUSY_MS);
-	r = query(&s->base, "PRAGMA journal_mode=WAL", NULL, 0, row_text_is, wal, NULL, err);
+	r = query(&s->base, "PRAGMA journal_mode=WAL", NULL, 0, row_is_wal, NULL, NULL, err);
 	if (r == 0)
 		return err_set(err, -EIO, "database: this file system cannot hold a WAL");
 	if (r >= 0)

@@ -21,7 +21,8 @@ int meta_open(const char *url, struct meta **ret, struct err *err);
 void meta_close(struct meta *m);
 struct db *meta_db(struct meta *m);
 
-/** meta_begin() - a write transaction of this thread (nests). meta_commit() is durable on return. */
+/** meta_begin() - a write transaction of this thread (nests). meta_commit() is durable on return.
+ */
 int meta_begin(struct meta *m, struct err *err);
 int meta_commit(struct meta *m, struct err *err);
 void meta_rollback(struct meta *m);

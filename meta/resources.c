@@ -81,7 +81,7 @@ int resource_get(struct meta *m, const char *key, struct resource *ret, struct e
 int resource_create(struct meta *m, struct resource *res, struct err *err)
 {
 	auto_free char *doc = NULL;
-	int64_t revision;
+	int64_t revision = 0;
 	int r = meta_begin(m, err);
 
 	if (r < 0)

@@ -519,21 +519,39 @@ static int nested_and_hang(struct arm_job *job, struct err *err)
 		err);
 }
 
+/* Makes boxes and tells of each once it was acknowledged, until it is killed. */
+static int put_forever(struct world *w)
+{
+	for (unsigned char i = 0; i < 200; i++) {
+		char target[256];
+
+		(void) snprintf(target, sizeof(target), BOXES "/k%u?" V, i);
+		expect_drop(w, "PUT", target, SLOW_BOX, 201, NULL);
+		if (write(STDOUT_FILENO, &i, 1) != 1)
+			return 1;
+	}
+	return pause();
+}
+
 /* The program again, as the worker that will be killed. */
 static int child_main(const char *dir, const char *what)
 {
 	struct world *w = world_open(dir);
 
+	if (str_eq(what, "put"))
+		return put_forever(w);
+
 	w->job = str_eq(what, "nested") ? nested_and_hang : report_and_hang;
 	return arm_work(w->arm, NULL, NULL, NULL, NULL);
 }
 
-static void kill_worker(struct world *w, const char *what)
+/* Starts this program as @what and returns when it has written @n bytes. */
+static pid_t start_child(struct world *w, const char *what, unsigned n, int *ret_fd)
 {
 	char exe[] = "/proc/self/exe", flag[] = "--work";
 	char *argv[] = {exe, flag, w->dir, (char *) (uintptr_t) what, NULL};
 	posix_spawn_file_actions_t fa;
-	int fds[2], status;
+	int fds[2];
 	pid_t pid;
 	char c;
 
@@ -543,13 +561,67 @@ static void kill_worker(struct world *w, const char *what)
 	assert_int_equal(posix_spawn_file_actions_addclosefrom_np(&fa, 3), 0);
 	assert_int_equal(posix_spawn(&pid, argv[0], &fa, NULL, argv, environ), 0);
 	(void) close(fds[1]);
-	assert_int_equal(read(fds[0], &c, 1), 1); /* the job runs and has its checkpoint */
-	/* while it lives, nobody else gets the job */
-	assert_int_equal(arm_work(w->arm, NULL, NULL, NULL, NULL), 0);
+	(void) posix_spawn_file_actions_destroy(&fa);
+	for (; n > 0; n--)
+		assert_int_equal(read(fds[0], &c, 1), 1);
+	*ret_fd = fds[0];
+	return pid;
+}
+
+static void kill_child(pid_t pid)
+{
+	int status;
+
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	(void) close(fds[0]);
-	(void) posix_spawn_file_actions_destroy(&fa);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void kill_worker(struct world *w, const char *what)
+{
+	int fd;
+	pid_t pid = start_child(w, what, 1, &fd); /* the job runs and has its checkpoint */
+
+	/* while it lives, nobody else gets the job */
+	assert_int_equal(arm_work(w->arm, NULL, NULL, NULL, NULL), 0);
+	kill_child(pid);
+	(void) close(fd);
+}
+
+static void acknowledged_changes_survive(void **state)
+{
+	struct world *w = *state;
+
+	for (unsigned round = 1; round <= 4; round++) {
+		unsigned last = round * 5 - 1;
+		char target[256], op[UUID_STR_LEN];
+		unsigned char more;
+		int fd;
+
+		kill_child(start_child(w, "put", last + 1, &fd));
+		while (read(fd, &more, 1) == 1)
+			last = more; /* acknowledged before the signal arrived */
+		(void) close(fd);
+		assert_int_equal(audit_verify(w->meta, NULL, NULL, NULL), 0);
+		for (unsigned i = 0; i <= last + 1; i++) {
+			auto_json json_t *j = NULL;
+
+			(void) snprintf(target, sizeof(target), BOXES "/k%u", i);
+			assert_int_equal(arm_running(w->arm, target, op, NULL), 0);
+			/* a resource and its operation are there together, or neither is */
+			assert_int_equal(arm_load(w->arm, target, &j, NULL), op[0] ? 0 : -ENOENT);
+			assert_true(op[0] || i == last + 1);
+		}
+		assert_int_equal(arm_work(w->arm, NULL, NULL, NULL, NULL), 0);
+		for (unsigned i = 0; i <= last + 1; i++) {
+			struct arm_response res;
+
+			(void) snprintf(target, sizeof(target), BOXES "/k%u?" V, i);
+			res = ask(w, "DELETE", target, NULL);
+			assert_true(res.status == 200 || (res.status == 204 && i == last + 1));
+			arm_response_done(&res);
+		}
+	}
 }
 
 static int continue_at_checkpoint(struct arm_job *job, struct err *err)
@@ -710,6 +782,7 @@ int main(int argc, char **argv)
 		T(progress_does_not_raise_the_etag),
 		T(takeover_after_kill),
 		T(nested_operation_is_adopted),
+		T(acknowledged_changes_survive),
 		T(audit_follows_changes),
 		T(idempotency_keys),
 	};

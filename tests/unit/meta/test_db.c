@@ -24,9 +24,9 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
+	assert_non_null(f);
 	(void) snprintf(f->dir, sizeof(f->dir), "/tmp/kiln-test-meta-XXXXXX");
-	if (!mkdtemp(f->dir))
-		return -1;
+	assert_non_null(mkdtemp(f->dir));
 	(void) snprintf(f->path, sizeof(f->path), "%s/kiln.db", f->dir);
 	(void) snprintf(f->url, sizeof(f->url), "sqlite:%s", f->path);
 	*state = f;
