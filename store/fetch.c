@@ -5,7 +5,10 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timeutil.h"
 #include "store/internal.h"
+
+#define REFRESH_NS 1000000000
 
 int fetch_frame(struct store *s, unsigned region, const struct frame_loc *loc, void *dst,
 		struct err *err)
@@ -90,6 +93,29 @@ int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct e
 	return r;
 }
 
+/* A miss may mean a pack that the lookup has not heard of: one whose writer crashed between rename
+ * and lookup. Writers that live update it themselves, so looking once a second is enough, and a
+ * region that lacks a whole disk does not cost a listing for each of its chunks. */
+static int refresh_on_miss(struct store *s, unsigned region, struct err *err)
+{
+	struct store_region *g = &s->regions[region];
+	int64_t now = time_mono_ns();
+	bool due;
+	int r;
+
+	pthread_mutex_lock(&g->refresh_lock);
+	due = !lookup_shared(g->lookup) || g->refreshed_ns == 0 ||
+	      now - g->refreshed_ns > REFRESH_NS;
+	pthread_mutex_unlock(&g->refresh_lock);
+	if (!due)
+		return 0;
+	r = region_refresh(s, region, NULL, err);
+	pthread_mutex_lock(&g->refresh_lock);
+	g->refreshed_ns = time_mono_ns();
+	pthread_mutex_unlock(&g->refresh_lock);
+	return r;
+}
+
 int fetch_locate(struct store *s, unsigned region, const struct digest *name, struct frame_loc *ret,
 		 struct err *err)
 {
@@ -98,7 +124,7 @@ int fetch_locate(struct store *s, unsigned region, const struct digest *name, st
 
 	if (lookup_find(s->regions[region].lookup, name, ret))
 		return 0;
-	r = region_refresh(s, region, NULL, err);
+	r = refresh_on_miss(s, region, err);
 	if (r < 0)
 		return r;
 	if (lookup_find(s->regions[region].lookup, name, ret))

@@ -25,7 +25,8 @@ struct store_region {
 	struct region *region;
 	struct lookup *lookup;
 	char *url;                    /* owned */
-	pthread_mutex_t refresh_lock; /* one reader of new trailers at a time */
+	pthread_mutex_t refresh_lock; /* one reader of new trailers at a time; guards: */
+	int64_t refreshed_ns;         /* end of the last refresh; 0 = never */
 };
 
 struct store {

@@ -374,6 +374,16 @@ static int mem_add_pack(struct lookup *l, const struct pack_id *id, const struct
 	return r;
 }
 
+bool lookup_shared(struct lookup *l)
+{
+	bool shared;
+
+	pthread_rwlock_rdlock(&l->map_lock);
+	shared = l->env;
+	pthread_rwlock_unlock(&l->map_lock);
+	return shared;
+}
+
 struct lookup_txn *lookup_begin(struct lookup *l)
 {
 	struct lookup_txn *t = calloc(1, sizeof(*t));
@@ -382,7 +392,7 @@ struct lookup_txn *lookup_begin(struct lookup *l)
 		return NULL;
 	t->l = l;
 	/* A reader may have come before the first writer. */
-	if (!l->env && l->read_only) {
+	if (l->read_only && !lookup_shared(l)) {
 		pthread_rwlock_wrlock(&l->map_lock);
 		if (!l->env)
 			(void) env_open(l, NULL);

@@ -26,6 +26,9 @@ struct frame_loc {
 int lookup_open(const char *dir, bool read_only, struct lookup **ret, struct err *err);
 void lookup_close(struct lookup *l); /* NULL is fine */
 
+/** lookup_shared() - does it see what other processes add (false: memory of its own only)? */
+bool lookup_shared(struct lookup *l);
+
 /** lookup_begin() - one view for many lookup_get(); of this thread; NULL on failure. */
 struct lookup_txn *lookup_begin(struct lookup *l);
 void lookup_end(struct lookup_txn *t);
