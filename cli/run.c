@@ -124,6 +124,20 @@ static void show_units(const struct cli *cli, const json_t *facts)
 		show_line(cli, i == 0 ? "failed units" : "", json_string_value(u));
 }
 
+static void show_stages(const struct cli *cli, const json_t *stages)
+{
+	static const char *const names[] = {"firmware", "bootloader", "kernel",
+					    "init",     "agent",      "system"};
+	char time[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const json_t *s = json_object_get(stages, names[i]);
+
+		if (s)
+			show_line(cli, names[i], time_human(json_number_value(s), time));
+	}
+}
+
 static void show_facts(const struct cli *cli, const json_t *facts)
 {
 	char time[16];
@@ -136,9 +150,10 @@ static void show_facts(const struct cli *cli, const json_t *facts)
 		  json_bool_at(facts, "secureBoot", false) ? "enabled" : "disabled");
 	show_line(cli, "system", json_str_at(facts, "systemState"));
 	show_units(cli, facts);
-	show_line(cli, "SSH host key", json_str_at(facts, "sshHostKey"));
-	show_line(cli, "booted in",
-		  time_human(json_number_value(json_at(facts, "stages.agent")), time));
+	show_line(cli, "SSH host key", json_str_at(facts, "hostKey"));
+	show_stages(cli, json_object_get(facts, "stages"));
+	show_line(cli, "looked at",
+		  time_human(json_number_value(json_object_get(facts, "seconds")), time));
 	(void) fflush(stdout);
 }
 
@@ -155,13 +170,24 @@ static int report(struct run *r, struct boot *b, struct err *err)
 	return 0;
 }
 
+/* A platform image goes by its name; everything else is a resource. */
+static int find(struct run *r, char **ret, struct err *err)
+{
+	const char *typed = r->args->pos[0];
+
+	if (typed[0] == '/' || !strchr(typed, ':'))
+		return ref_find(r->app, VERSION_TYPE, typed, cli_opt(r->args, "--group"), ret, err);
+	*ret = strdup(typed);
+	return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
+}
+
 static int work(struct run *r, struct err *err)
 {
 	auto_free char *id = NULL;
 	struct boot *b = NULL;
 	int rc, r2;
 
-	rc = ref_find(r->app, VERSION_TYPE, r->args->pos[0], cli_opt(r->args, "--group"), &id, err);
+	rc = find(r, &id, err);
 	if (rc < 0)
 		return rc;
 	cli_note(r->cli, "booting %s", id);
@@ -209,9 +235,11 @@ const struct cli_command cmd_run = {
 	.name = "run",
 	.args = "VERSION",
 	.summary = "boot an image version on a throw-away disk",
-	.help = "VERSION is GALLERY/DEFINITION/X.Y.Z, GALLERY/DEFINITION/latest, or a resource "
-		"id. It starts\n"
-		"at once, whatever its size, and what the guest writes is thrown away.\n\n"
+	.help = "VERSION is GALLERY/DEFINITION/X.Y.Z, GALLERY/DEFINITION/latest, a resource id, or "
+		"a\n"
+		"platform image (Debian:debian-12:12-gen2). It starts at once, whatever its size, "
+		"and\n"
+		"what the guest writes is thrown away.\n\n"
 		"Without --wait the guest runs until it shuts down or Ctrl-C is pressed.\n"
 		"docs/running.md tells more.\n\n"
 		"Examples:\n"

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "providers/boot.h"
 
+#include "bake/platform.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/common.h"
+#include "providers/platform_make.h"
 #include "providers/versions.h"
 #include "vm/boot.h"
 
@@ -15,6 +17,38 @@ struct boot {
 	struct nbd_export *export;
 	struct vm_boot *vm;
 };
+
+/* "Debian:debian-12:12-gen2[:VERSION]": a platform image, made when there is none yet. */
+static int load_platform(struct app *a, const char *urn, const struct boot_options *o,
+			 struct image_source *ret, struct err *err)
+{
+	int region = o->region ? app_region_index(a, o->region) : 0;
+	const struct platform_sku *sku;
+	auto_json json_t *made = NULL;
+	int r;
+
+	if (region < 0)
+		return refuse(err, -EINVAL, "InvalidParameter", "region",
+			      "region '%s' is not configured", o->region);
+	r = platform_make(a, (unsigned) region, urn, o->cancel, o->events, &made, err);
+	if (r < 0)
+		return r;
+	sku = platform_find(json_str_at(made, "publisher"), json_str_at(made, "offer"),
+			    json_str_at(made, "sku"));
+	if (!sku)
+		return refuse(err, -ENOENT, "PlatformImageNotFound", "version",
+			      "there is no platform image '%s'", urn);
+	*ret = (struct image_source){
+		.region = region,
+		.id = strf("%s:%s:%s:%s", sku->publisher, sku->offer, sku->sku,
+			   json_str_at(made, "version")),
+		.facts = json_pack("{s:s, s:s, s:s}", "kind", "PlatformImage", "hyperVGeneration",
+				   sku->hyperv_generation, "architecture", sku->architecture),
+	};
+	if (!ret->id || !ret->facts)
+		return no_memory(err);
+	return disk_ref_from_json(json_at(made, "disk"), &ret->disk, err);
+}
 
 /* The first region that has it; the error is that of the first one tried. */
 static int load(struct app *a, const char *id, const char *region, struct image_source *ret,
@@ -103,7 +137,8 @@ int boot_open(struct app *a, const char *id, const struct boot_options *o, struc
 	if (!b)
 		return no_memory(err);
 	b->app = a;
-	r = load(a, id, o->region, &b->source, err);
+	r = id[0] != '/' && strchr(id, ':') ? load_platform(a, id, o, &b->source, err)
+					    : load(a, id, o->region, &b->source, err);
 	if (r == 0)
 		r = check_architecture(&b->source, err);
 	if (r == 0)

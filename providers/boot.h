@@ -21,7 +21,8 @@ struct boot_options {
 
 struct boot;
 
-/** boot_open() - boot an overlay of @id (as image_source_load()) until its guest agent answers.
+/** boot_open() - boot an overlay of @id (as image_source_load(), or a platform image's
+ *  "PUBLISHER:OFFER:SKU[:VERSION]", made when absent) until its guest agent answers.
  *  Generation 2 boots by UEFI, with Secure Boot unless told otherwise; generation 1 by BIOS. On an
  *  error nothing is left. */
 int boot_open(struct app *a, const char *id, const struct boot_options *o, struct boot **ret,
