@@ -15,7 +15,7 @@
 
 struct harness {
 	struct app *app;
-	char dir[64];
+	char dir[64], run_dir[64];
 	/* The last answer. */
 	int status;
 	json_t *body;  /* owned */
