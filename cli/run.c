@@ -226,7 +226,7 @@ static const struct cli_option run_options[] = {
 	{"--no-secure-boot", 0, NULL, "boot generation 2 without Secure Boot"},
 	{"--cpus", 0, "N", "virtual CPUs (default: 2, emulated 1)"},
 	{"--memory", 'm', "MIB", "memory (default: 1024)"},
-	{"--timeout", 0, "SECONDS", "wait so long for the guest agent (default: 300)"},
+	{"--timeout", 0, "SECONDS", "wait so long for the guest agent (default: 600)"},
 	{"--console", 0, "FILE", "keep the serial console's output there"},
 	{NULL},
 };

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "vm/internal.h"
 
-#define AGENT_TIMEOUT_MS  300000
+#define AGENT_TIMEOUT_MS  600000
 #define SETTLE_TIMEOUT_MS 120000
 #define FACTS_TIMEOUT_MS  60000
 #define FACTS_BYTES       65536

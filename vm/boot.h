@@ -25,7 +25,7 @@ struct vm_boot_spec {
 	bool network, isolated;    /* as in struct vm_spec */
 	const char *const *forwards;
 	const char *http_proxy_sock;
-	uint64_t agent_timeout_ms; /* 0 = 5 minutes */
+	uint64_t agent_timeout_ms; /* 0 = 10 minutes */
 	struct cancel *cancel;
 	const struct event_sink *events;
 };
