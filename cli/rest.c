@@ -109,8 +109,8 @@ static int rest_work(struct rest *r, const struct arm_response *res)
 
 	if (r->no_wait) {
 		cli_note(r->cli,
-			 "operation %s is queued; the next kiln command without --no-wait "
-			 "that works on it, or a server, runs it",
+			 "operation %s is queued; the next command that finds its resource busy, "
+			 "or a server, runs it",
 			 res->operation_id);
 		return EXIT_DONE;
 	}
@@ -122,6 +122,42 @@ static int rest_work(struct rest *r, const struct arm_response *res)
 	return r->wait ? rest_final(r, res) : EXIT_DONE;
 }
 
+/* The operation that keeps the request's resource busy, or "". */
+static void rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
+{
+	auto_free char *path = strndup(r->target, strcspn(r->target, "?"));
+	const char *slash =
+		path && strstr(path, "://") ? strchr(strstr(path, "://") + 3, '/') : path;
+	auto_arm_id struct arm_id id = {0};
+
+	ret[0] = '\0';
+	if (!slash || arm_id_parse(slash, &id, NULL) < 0)
+		return;
+	/* an action's last word is no resource */
+	(void) arm_running(r->app->arm, id.name ? id.text : id.parent, ret, NULL);
+}
+
+/* A command that was killed, or told not to wait, leaves its operation to the next one. Whoever
+ * finds its resource busy finishes what nobody works on, and only then asks again; what another
+ * process works on stays a conflict. True when the resource is free now. */
+static bool rest_take_over(struct rest *r)
+{
+	char op[UUID_STR_LEN];
+	struct cli_progress *p;
+	int code;
+
+	rest_busy(r, op);
+	if (!op[0])
+		return false;
+	p = cli_progress_new(r->cli);
+	code = arm_work(r->app->arm, NULL, cli_progress_sink(p), &r->cli->cancel, NULL);
+	cli_progress_free(p);
+	if (code < 0)
+		return false;
+	rest_busy(r, op);
+	return !op[0];
+}
+
 static int rest_run(struct rest *r)
 {
 	struct arm_response res = {0};
@@ -129,6 +165,11 @@ static int rest_run(struct rest *r)
 	int status;
 
 	rest_handle(r, r->method, r->target, &res);
+	if (res.status == 409 && rest_take_over(r)) {
+		arm_response_done(&res);
+		res = (struct arm_response){0};
+		rest_handle(r, r->method, r->target, &res);
+	}
 	job = res.operation_id[0] && res.status >= 200 && res.status < 300;
 	status = job && r->wait ? EXIT_DONE : rest_show(r, &res);
 	if (status == EXIT_DONE && job)

@@ -96,7 +96,10 @@ check finished-anyway 0 "$KILN" rest GET $gal/images/def --api-version 2023-07-0
 json finished-state '.properties.provisioningState == "Succeeded"'
 check queued 0 "$KILN" rest PATCH $gal --api-version 2023-07-03 --no-wait --body "$body"
 says queued-note "$err" 'queued'
-check queued-busy 3 "$KILN" rest PATCH $gal --api-version 2023-07-03 --body "$body"
+check queued-state 0 "$KILN" rest GET $gal --api-version 2023-07-03
+json queued-updating '.properties.provisioningState == "Updating"'
+check next-takes-over 0 "$KILN" rest PATCH $gal --api-version 2023-07-03 --wait --body "$body"
+json taken-over '.properties.provisioningState == "Succeeded" and .tags.a == "b"'
 
 # Exit statuses
 check not-found 1 "$KILN" rest GET /resourceGroups/none
