@@ -137,6 +137,8 @@ static const char datasources[] =
 	"# The archives that the image was made with stay in force.\n"
 	"apt:\n"
 	"  preserve_sources_list: true\n"
+	"# The locale that is always there; its packaged default would have to be generated.\n"
+	"locale: C.UTF-8\n"
 	"ssh_genkeytypes: [ ed25519, ecdsa ]\n";
 
 struct text_file {
@@ -146,6 +148,7 @@ struct text_file {
 };
 static const struct text_file texts[] = {
 	{"etc/default/grub", 0644, default_grub},
+	{"etc/default/locale", 0644, "LANG=C.UTF-8\n"},
 	{"etc/hostname", 0644, "localhost\n"},
 	{"etc/hosts", 0644, hosts},
 	{"etc/machine-id", 0444, ""},
