@@ -158,7 +158,6 @@ int record_step_end(struct run *run, const char *state, json_t *facts, struct er
 		(void) json_object_set(event, "step", json_object_get(step, "index"));
 		(void) json_object_set_new(event, "total", json_integer((json_int_t) run->n_total));
 		(void) json_object_del(event, "index");
-		(void) json_object_del(event, "state");
 	}
 	event_emit(run->env->events, event);
 	return record_save(run, err);

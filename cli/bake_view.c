@@ -221,13 +221,17 @@ static void on_step_done(struct bake_view *v, const json_t *e)
 static void on_step_failed(struct bake_view *v, const json_t *e)
 {
 	const json_t *code = json_object_get(e, "exitCode");
+	const char *state = json_str_at(e, "state");
 	const json_t *f;
 	char time[16];
 	size_t i;
 
 	begin_line(v);
 	(void) fprintf(stderr, "%s%s%s%lld/%lld ", cli_sgr(v->cli, CLI_RED),
-		       v->live ? "✗ " : "failed ", cli_sgr(v->cli, CLI_PLAIN), v->step, v->total);
+		       v->live                      ? "✗ "
+		       : str_eq(state, "cancelled") ? "stopped "
+						    : "failed ",
+		       cli_sgr(v->cli, CLI_PLAIN), v->step, v->total);
 	safe(v->name);
 	(void) fprintf(stderr, "  %s",
 		       time_human(json_number_value(json_object_get(e, "seconds")), time));

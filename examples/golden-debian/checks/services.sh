@@ -5,6 +5,9 @@ failed=$(systemctl list-units --failed --plain --no-legend)
 if [ -n "$failed" ]; then
 	echo "failed units:"
 	echo "$failed"
+	for unit in $(printf '%s\n' "$failed" | cut -d' ' -f1); do
+		journalctl --no-pager -q -n 30 -u "$unit"
+	done
 	bad=1
 fi
 for unit in ssh nginx auditd nftables unattended-upgrades apt-daily-upgrade.timer; do
