@@ -10,7 +10,9 @@
 
 #define SEED_MIN_BYTES (1u << 20)
 #define SEED_TEXT_MAX  (1u << 20) /* of one document */
-#define HOSTNAME_MAX   253
+/* The locale stays the image's: else cloud-init makes one of its own, and fails where it cannot. */
+#define DEFAULT_USER_DATA "#cloud-config\nlocale: false\n"
+#define HOSTNAME_MAX      253
 
 /* Percent-encoding of everything but what may stand anywhere in a URI. */
 static void uri_escape(struct buf *b, const char *s)
@@ -124,7 +126,7 @@ int vm_seed_create(const char *path, const char *instance_id, const char *hostna
 		json_pack("{s:s, s:s}", "instance-id", instance_id, "local-hostname", hostname);
 	auto_free char *meta_text = meta ? json_compact(meta) : NULL; /* JSON is YAML */
 	const char *const docs[][2] = {{"meta-data", meta_text},
-				       {"user-data", user_data ? user_data : "#cloud-config\n{}\n"},
+				       {"user-data", user_data ? user_data : DEFAULT_USER_DATA},
 				       {"network-config", network_config}};
 	uint64_t bytes = SEED_MIN_BYTES;
 	int r = check_hostname(hostname, err);

@@ -61,7 +61,7 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
 		      uint64_t size_bytes, struct err *err);
 
 /** vm_seed_create() - NoCloud seed disk image (label CIDATA) at @path. @user_data NULL = a minimal
- *  "#cloud-config"; @network_config NULL = none. */
+ *  "#cloud-config" that leaves the locale alone; @network_config NULL = none. */
 int vm_seed_create(const char *path, const char *instance_id, const char *hostname,
 		   const char *user_data, const char *network_config, struct err *err);
 
