@@ -18,8 +18,9 @@ digest_of() { # NAME [STORE]
 }
 
 # A file system with real files, and an overlay on it.
-mkdir "$T/files"
-cp -a /usr/share/doc/[a-d]* /usr/bin/[a-g]* "$T/files/"
+mkdir -p "$T/files/doc" "$T/files/bin"
+cp -a /usr/share/doc/[a-d]* "$T/files/doc"
+cp -a /usr/bin/[a-b]* "$T/files/bin"
 truncate -s 1G "$T/base.raw"
 mke2fs -q -F -t ext4 -d "$T/files" "$T/base.raw"
 rm -rf "$T/files"

@@ -92,7 +92,7 @@ class Region:
             base, depth, pad, n = struct.unpack_from("<32sBBH", data)
             if not 1 <= depth <= 6 or depth > left or pad or len(data) != 36 + 34 * n:
                 raise ValueError("delta %s" % name.hex())
-            node = bytearray(self.node(base, level, depth - 1))
+            node = bytearray(b"".join(self.node(base, level, depth - 1)))
             for i in range(n):
                 index, new = struct.unpack_from("<H32s", data, 36 + 34 * i)
                 node[32 * index:32 * index + 32] = new
