@@ -71,6 +71,7 @@ void chain_close(struct chain *c)
 	if (c->export_path)
 		(void) unlink(c->export_path);
 	journal_drop(c->export_entry);
+	fsmap_done(&c->before);
 	free(c->overlays);
 	free(c->overlay_entries);
 	free(c->export_path);
@@ -138,9 +139,22 @@ static int snapshot(struct chain *c, struct err *err)
 /* The frozen part: nothing in it may wait for a file system user. */
 static int seal_frozen(struct chain *c, struct chain_sealed *s, struct err *err)
 {
+	struct fsmap now = {0};
 	int r = fsmap_read(c->disk_fd, c->part_offset, c->part_bytes, &s->map, err);
 
-	return r == 0 ? snapshot(c, err) : r;
+	if (r == 0)
+		r = fsmap_zero_freed(&c->before, &s->map, c->disk_fd, err);
+	if (r == 0)
+		r = fsmap_copy(&s->map, &now) < 0 ? err_set(err, -ENOMEM, "map of free space") : 0;
+	if (r == 0)
+		r = snapshot(c, err);
+	if (r < 0) {
+		fsmap_done(&now);
+		return r;
+	}
+	fsmap_done(&c->before);
+	c->before = now;
+	return 0;
 }
 
 /* A frozen file system would outlive this process and keep its loop device: a helper that notices

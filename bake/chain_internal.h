@@ -34,6 +34,7 @@ struct chain {
 	char device[32];
 	int loop_fd, mount_fd, root_fd;
 	struct journal_entry *loop_entry;
+	struct fsmap before; /* what held nothing at the last seal, or at the start */
 	bool broken;
 };
 

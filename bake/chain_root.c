@@ -202,6 +202,8 @@ int chain_mount(struct chain *c, bool grow, struct err *err)
 	if (r == 0 && grow)
 		r = grow_fs(c, err);
 	if (r == 0)
+		r = fsmap_read(c->disk_fd, c->part_offset, c->part_bytes, &c->before, err);
+	if (r == 0)
 		r = mount_detached(c, err);
 	return r;
 }

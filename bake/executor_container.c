@@ -153,7 +153,7 @@ static int rootfd(struct executor *x, int *ret_fd, struct err *err)
 const struct executor_ops executor_container = {
 	.name = "container",
 	/* Raise when the sandbox changes in a way that a step can notice. */
-	.version = "container/2",
+	.version = "container/3",
 	.start = container_start,
 	.run = run,
 	.put = put,

@@ -18,6 +18,7 @@
 #define GROUP_BLOCK_UNINIT 0x0002u
 #define EXTENT_MAGIC       0xf30au
 #define INODE_EXTENTS      0x80000u
+#define RUN_BYTES          (1u << 20)
 #define MAX_MAP_BYTES      (256u << 20)
 
 struct geometry {
@@ -285,6 +286,67 @@ bool fsmap_empty(const struct fsmap *m, uint64_t pos)
 		return false;
 	unit = (pos - m->offset) / m->unit_bytes;
 	return unit < m->units && (m->empty[unit / 8] & (1u << (unit % 8)));
+}
+
+int fsmap_copy(const struct fsmap *m, struct fsmap *ret)
+{
+	size_t n = (size_t) (m->units / 8 + 1);
+	uint8_t *empty = malloc(n);
+
+	if (!empty)
+		return -ENOMEM;
+	memcpy(empty, m->empty, n);
+	*ret = *m;
+	ret->empty = empty;
+	return 0;
+}
+
+static bool has_bit(const struct fsmap *m, uint64_t unit)
+{
+	return m->empty[unit / 8] & (1u << (unit % 8));
+}
+
+/* Zeroes a run that does not read as zeros already; most was discarded as a whole. */
+static int zero_run(int fd, uint64_t at, size_t n, uint8_t *block)
+{
+	int r = file_pread_full(fd, block, n, at);
+
+	if (r < 0)
+		return r;
+	if (block[0] == 0 && memcmp(block, block + 1, n - 1) == 0)
+		return 0;
+	memset(block, 0, n);
+	return file_pwrite_full(fd, block, n, at);
+}
+
+int fsmap_zero_freed(const struct fsmap *before, const struct fsmap *now, int fd, struct err *err)
+{
+	uint64_t most = RUN_BYTES > now->unit_bytes ? RUN_BYTES / now->unit_bytes : 1;
+	auto_free uint8_t *block = malloc((size_t) (most * now->unit_bytes));
+	int r = 0;
+
+	if (!block)
+		return err_set(err, -ENOMEM, "free space");
+	if (before->units != now->units || before->unit_bytes != now->unit_bytes ||
+	    before->offset != now->offset)
+		return err_set(err, -EINVAL, "the root file system changed its shape");
+	for (uint64_t u = 0; r == 0 && u < now->units; u++) {
+		uint64_t n = 0;
+
+		if (u % 8 == 0 && !(now->empty[u / 8] & ~before->empty[u / 8])) {
+			u += 7;
+			continue;
+		}
+		while (n < most && u + n < now->units && has_bit(now, u + n) &&
+		       !has_bit(before, u + n))
+			n++;
+		if (n == 0)
+			continue;
+		r = zero_run(fd, now->offset + u * now->unit_bytes, (size_t) (n * now->unit_bytes),
+			     block);
+		u += n - 1;
+	}
+	return r < 0 ? err_set(err, r, "zero freed space: %s", strerror(-r)) : 0;
 }
 
 static int scrub_extent(const struct fsmap *m, int fd, const struct store_extent *e,

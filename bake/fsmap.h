@@ -36,6 +36,19 @@ void fsmap_done(struct fsmap *m); /* safe twice */
 /** fsmap_empty() - is the unit that holds disk byte @pos empty? False outside. */
 bool fsmap_empty(const struct fsmap *m, uint64_t pos);
 
+/** fsmap_copy() - Return: 0 or -ENOMEM. */
+int fsmap_copy(const struct fsmap *m, struct fsmap *ret);
+
+/**
+ * fsmap_zero_freed() - write zeros where something lay @before and nothing lies @now
+ * @fd: the disk itself, writable; its file system is frozen
+ *
+ * A file that came with the base and was deleted since leaves its bytes in clusters that other
+ * files still use: a discard does not reach them, and the overlay does not hold them. Costs what
+ * was freed. Return: 0, -EINVAL (maps of different file systems), or an I/O error.
+ */
+int fsmap_zero_freed(const struct fsmap *before, const struct fsmap *now, int fd, struct err *err);
+
 /**
  * fsmap_scrub() - zero in a sealed overlay what holds nothing
  * @fd: the overlay file, writable; @extents: its allocation map (store_overlay_extents)

@@ -6,6 +6,14 @@
 #include "bake/sandbox.h"
 #include "base/mem.h"
 
+#if defined(__x86_64__)
+#define NATIVE_ARCH "SCMP_ARCH_X86_64"
+#elif defined(__aarch64__)
+#define NATIVE_ARCH "SCMP_ARCH_AARCH64"
+#else
+#error "name this architecture as libseccomp does"
+#endif
+
 #define EPERM_NR  1
 #define ENOSYS_NR 38
 /* CLONE_NEWTIME and every other CLONE_NEW* flag of clone(2). */
@@ -179,7 +187,7 @@ static json_t *seccomp(void)
 		return NULL;
 	}
 	return json_pack("{s:s, s:[s], s:o}", "defaultAction", "SCMP_ACT_ALLOW", "architectures",
-			 "SCMP_ARCH_X86_64", "syscalls", rules);
+			 NATIVE_ARCH, "syscalls", rules);
 }
 
 static json_t *mount_of(const char *dest, const char *type, const char *source, const char *options)

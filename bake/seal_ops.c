@@ -134,7 +134,7 @@ const struct seal_op seal_ops[] = {
 	/* First-boot state. */
 	{"cloud-init",
 	 SEAL_REMOVE,
-	 {"/var/lib/cloud/*", "/run/cloud-init/*", "/etc/cloud/cloud-init.disabled.kiln",
+	 {"/var/lib/cloud/*", "/run/cloud-init/*",
 	  "/etc/cloud/cloud.cfg.d/90-installer-network.cfg", "/var/log/cloud-init*.log*"},
 	 NULL},
 	/* Users' traces and credentials. */

@@ -69,6 +69,14 @@ check deleted_content_zeroed status 1 grep -qa CANARY-b7a6d1 "$T/a.raw"
 check deleted_names_zeroed status 1 grep -qa name-canary "$T/a.raw"
 check deleted_blocks_zeroed status 1 grep -qa CCCCCCCCCCCCCCCC "$T/a.raw"
 check file_system_clean e2fsck -fn "$T/a.raw?offset=$part"
+# Deleted in a later step than it was written, between files that stay.
+x run 'mkdir /root/d; for i in $(seq 200); do echo KEPT-$i >/root/d/k$i; echo SECRET-5c1e9a-$i >/root/d/s$i; done' snapshot \
+	restore "$T/a.raw" run 'rm /root/d/s*' snapshot restore "$T/b.raw" run 'cat /root/d/k*' >"$T/out" 2>&1
+check control_secret_found grep -qa SECRET-5c1e9a "$T/a.raw"
+check deleted_later_zeroed status 1 grep -qa SECRET-5c1e9a "$T/b.raw"
+check neighbours_kept test "$(grep -c '^out KEPT' "$T/out")" = 200
+check neighbours_clean e2fsck -fn "$T/b.raw?offset=$part"
+rm -f "$T/b.raw"
 x run 'echo 1 >/root/1' snapshot run 'echo 2 >/root/2' snapshot run 'cat /root/1 /root/2; rm /root/1' snapshot restore "$T/a.raw" >"$T/out" 2>&1
 check chain_of_snapshots test "$(grep -c '^snapshot ' "$T/out")" = 3
 check chain_content test "$(debugfs -R 'cat /root/2' "$T/a.raw?offset=$part" 2>/dev/null)" = 2

@@ -113,6 +113,36 @@ static void scrubs_only_extents(void **state)
 	fsmap_done(&m);
 }
 
+/* What was in use before and is free now reads as zeros; what was free already is not touched. */
+static void zeroes_freed(void **state)
+{
+	auto_fd int fd = make_image("^uninit_bg");
+	struct fsmap before = {0}, now = {0};
+	char junk[4096], block[4096];
+	uint64_t unit, at;
+
+	memset(junk, 0xaa, sizeof(junk));
+	assert_int_equal(fsmap_read(fd, OFFSET, SIZE, &now, NULL), 0);
+	unit = now.units - 16;
+	assert_int_equal(fsmap_copy(&now, &before), 0);
+	before.empty[unit / 8] &= (uint8_t) ~(1u << (unit % 8));
+	for (uint64_t u = unit - 1; u <= unit + 1; u++) {
+		at = now.offset + u * 4096;
+		assert_true(fsmap_empty(&now, at));
+		assert_int_equal(file_pwrite_full(fd, junk, 4096, at), 0);
+	}
+	assert_int_equal(fsmap_zero_freed(&before, &now, fd, NULL), 0);
+	for (uint64_t u = unit - 1; u <= unit + 1; u++) {
+		assert_int_equal(file_pread_full(fd, block, 4096, now.offset + u * 4096), 0);
+		assert_int_equal((unsigned char) block[77], u == unit ? 0 : 0xaa);
+	}
+	assert_int_equal(count_kept(fd), 1);
+	before.units--;
+	assert_int_equal(fsmap_zero_freed(&before, &now, fd, NULL), -EINVAL);
+	fsmap_done(&before);
+	fsmap_done(&now);
+}
+
 static void refuses_nonsense(void **state)
 {
 	auto_fd int fd = make_image("^uninit_bg");
@@ -148,6 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_free_blocks),
 		cmocka_unit_test(scrubs_only_extents),
+		cmocka_unit_test(zeroes_freed),
 		cmocka_unit_test(refuses_nonsense),
 	};
 
