@@ -46,8 +46,8 @@ static void patches(void **state)
 	auto_buf struct buf boot = BUF_INIT(1u << 20), core = BUF_INIT(1u << 20);
 	uint8_t mbr[512], *c;
 	struct cursor at;
-	uint64_t start;
-	uint16_t n, segment;
+	uint64_t start = 0;
+	uint16_t n = 0, segment = 0;
 
 	read_stages(&boot, &core);
 	memset(mbr, 0xa5, sizeof(mbr));
