@@ -18,8 +18,8 @@
 struct bake_source {
 	struct disk_ref disk;
 	unsigned region;
-	json_t *facts;		/* owned: {"kind","id","exactVersion","osType","osState",
-				   "hyperVGeneration","architecture","trusted":bool,"version"} */
+	json_t *facts; /* owned: {"kind","id","exactVersion","osType","osState",
+			  "hyperVGeneration","architecture","trusted":bool,"version"} */
 };
 
 struct bake_host {
@@ -39,25 +39,25 @@ struct bake_host {
 
 struct bake_env {
 	struct store *store;
-	unsigned region;	/* home region of this run */
+	unsigned region; /* home region of this run */
 	struct journal *journal;
 	const char *data_dir, *run_dir;
-	int (*nbd)(void *arg, struct nbd_host **ret, struct err *err);	  /* opened on first need */
+	int (*nbd)(void *arg, struct nbd_host **ret, struct err *err); /* opened on first need */
 	int (*vmhost)(void *arg, struct vm_host **ret, struct err *err);
 	void *arg;
-	const json_t *config;	/* kiln.yaml as JSON */
+	const json_t *config; /* kiln.yaml as JSON */
 	struct cancel *cancel;
 	const struct event_sink *events;
 };
 
 struct bake_options {
-	const char *run_id;	    /* UUID */
-	const char *template_id;    /* for records and messages */
+	const char *run_id;      /* UUID */
+	const char *template_id; /* for records and messages */
 	const char *template_name;
-	bool no_cache;		    /* run every step again */
-	const char *until;	    /* stop after this step, or NULL */
-	bool local_files;	    /* file: URIs are allowed (in-process caller) */
-	bool force;		    /* publish also what is published already (see @distribute) */
+	bool no_cache;     /* run every step again */
+	const char *until; /* stop after this step, or NULL */
+	bool local_files;  /* file: URIs are allowed (in-process caller) */
+	bool force;        /* publish also what is published already (see @distribute) */
 };
 
 /**
