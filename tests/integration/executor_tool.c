@@ -41,7 +41,7 @@ struct tool {
 	struct store_session *session;
 	struct disk_ref disk;
 	pid_t nbd;
-	int nbd_fd;
+	int nbd_fd, nbd_life; /* the server ends when nbd_life closes */
 	struct executor_file file;
 	uint64_t timeout_ms, cancel_ms, grow;
 	unsigned long lines;
@@ -83,16 +83,25 @@ static bool answers(const char *path)
 static int start_server(struct tool *t, struct err *err)
 {
 	auto_free char *nbdkit = NULL;
+	char number[12];
+	int life[2];
 	int r = proc_find("nbdkit", "nbdkit", &nbdkit, err);
 
 	if (r < 0)
 		return r;
-	const char *argv[] = {nbdkit,  "-f",   "--exit-with-parent", "-r", "-U",
-			      t->sock, "file", t->base_path,         NULL};
-	struct proc_spec p = {.argv = argv};
+	if (pipe2(life, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "pipe");
+	(void) snprintf(number, sizeof(number), "%d", life[0]);
+	/* Guarded: it ends with this process however that ends. */
+	const char *argv[] = {proc_self_exe(), "sandbox", "guard", "--life-fd", number,  "--",
+			      nbdkit,          "-f",      "-r",    "-U",        t->sock, "file",
+			      t->base_path,    NULL};
+	struct proc_spec p = {.argv = argv, .keep_fds = life, .n_keep_fds = 1};
 
+	t->nbd_life = life[1];
 	(void) unlink(t->sock); /* of an earlier run that was killed */
 	r = proc_spawn(&p, -1, &t->nbd, &t->nbd_fd, err);
+	(void) close(life[0]);
 	for (int i = 0; r == 0 && i < 500 && !answers(t->sock); i++)
 		(void) poll(NULL, 0, 10); /* nbdkit in the foreground has no sign of readiness */
 	return r;
