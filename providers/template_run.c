@@ -231,10 +231,11 @@ static int patch_exact(struct template_run *t, struct err *err)
 	return patch ? arm_job_patch(t->job, patch, false, err) : no_memory(err);
 }
 
-/* The message for a client when the engine failed inside: the code says where to look. */
+/* The code of the operation: the failing step's own, else one that says what kind of end it was. */
 static void name_failure(struct err *err, int r)
 {
-	if (err->arm)
+	err->code = r; /* how the run ended, not what its first failure was */
+	if (err->arm && r != -EREMOTEIO)
 		return;
 	err_arm(err, r == -ETIME       ? "BuildTimeout"
 		     : r == -EPROTO    ? "ValidationFailed"
