@@ -119,6 +119,29 @@ static bool is_refusal(const char *text)
 	return false;
 }
 
+/* apt-get's lines as one message. */
+static int report_update(struct buf *lines, struct err *err)
+{
+	bool refused = is_refusal(buf_str(lines));
+
+	while (lines->len > 0 && lines->data[lines->len - 1] == '\n')
+		lines->data[--lines->len] = '\0';
+	for (size_t k = 0; k < lines->len; k++)
+		if (lines->data[k] == '\n')
+			lines->data[k] = ' ';
+	if (refused) {
+		err_set(err, -EACCES, "the archive is not accepted: %s", buf_str(lines));
+		err_hint(err,
+			 "Check the keyring that the APT entry names, and the machine's clock.");
+		err_arm(err, "ArchiveNotAccepted");
+		return -EACCES;
+	}
+	err_set(err, -ENETUNREACH, "the archive cannot be reached: %s", buf_str(lines));
+	err_hint(err, "Check the network and the APT entries; `apt-get update` shows the same "
+		      "errors.");
+	return -ENETUNREACH;
+}
+
 static int run_update(const struct platform_env *env, const char *conf, struct err *err)
 {
 	auto_free char *config = strf("APT_CONFIG=%s", conf);
@@ -149,19 +172,14 @@ static int run_update(const struct platform_env *env, const char *conf, struct e
 		return err_ctx(err, r, "apt-get update");
 	if (res.exit_code == 0)
 		return 0;
-	if (is_refusal(buf_str(&e)))
-		return err_set(err, -EACCES, "the archive is not accepted: %s", buf_str(&e));
-	err_set(err, -ENETUNREACH, "the archive cannot be reached: %s", buf_str(&e));
-	err_hint(err, "Check the network and the APT entries; `apt-get update` shows the same "
-		      "errors.");
-	return -ENETUNREACH;
+	return report_update(&e, err);
 }
 
 /* A private APT: own lists and cache, no index but the release files, the host's proxies. */
 static int write_config(const char *dir, struct cancel *cancel, struct err *err)
 {
-	static const char *const subdirs[] = {"lists", "lists/partial", "cache", "cache/archives",
-					      "cache/archives/partial"};
+	static const char *const subdirs[] = {"lists",          "lists/partial",          "cache",
+					      "cache/archives", "cache/archives/partial", "parts"};
 	static const char *const targets[] = {"Packages",
 					      "Translations",
 					      "DEP-11",
@@ -183,14 +201,15 @@ static int write_config(const char *dir, struct cancel *cancel, struct err *err)
 	}
 	if (r < 0)
 		return r;
-	(void) buf_addf(&b,
-			"Dir::State::lists \"%s/lists\";\nDir::Cache \"%s/cache\";\n"
-			"Dir::Etc::sourcelist \"%s/sources.list\";\nDir::Etc::sourceparts \"-\";\n"
-			"Dir::Etc::main \"/dev/null\";\nDir::Etc::parts \"-\";\n"
-			"Dir::State::status \"/dev/null\";\nAPT::Sandbox::User \"root\";\n"
-			"APT::Architecture \"amd64\";\nAPT::Architectures {\"amd64\";};\n"
-			"Acquire::Languages \"none\";\n",
-			dir, dir, dir);
+	(void) buf_addf(
+		&b,
+		"Dir::State::lists \"%s/lists\";\nDir::Cache \"%s/cache\";\n"
+		"Dir::Etc::sourcelist \"%s/sources.list\";\nDir::Etc::sourceparts \"%s/parts\";\n"
+		"Dir::Etc::main \"/dev/null\";\nDir::Etc::parts \"%s/parts\";\n"
+		"Dir::State::status \"/dev/null\";\nAPT::Sandbox::User \"root\";\n"
+		"APT::Architecture \"amd64\";\nAPT::Architectures {\"amd64\";};\n"
+		"Acquire::Languages \"none\";\n",
+		dir, dir, dir, dir, dir);
 	for (size_t k = 0; k < ARRAY_SIZE(targets); k++)
 		(void) buf_addf(&b, "Acquire::IndexTargets::deb::%s::DefaultEnabled \"false\";\n",
 				targets[k]);
