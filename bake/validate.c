@@ -99,8 +99,8 @@ static int guest_start(struct run *run, struct guest *g, struct err *err)
 	auto_free char *seed = strf("%s/seed.img", run->scratch);
 	auto_free char *console = strf("%s/console.log", run->dir);
 	auto_free char *name = strf("v%.8s", run->o->run_id);
-	struct nbd_host *nbd;
-	struct vm_host *host;
+	struct nbd_host *nbd = NULL;
+	struct vm_host *host = NULL;
 	int r;
 
 	if (!overlay || !seed || !console || !name)
