@@ -129,6 +129,7 @@ static void a_template_file(void **state)
 	struct err err = ERR_INIT;
 	auto_free char *want = strf("file://%s/web/a%%20b.sh", p->dir);
 
+	assert_non_null(script);
 	if (bake_input_read(path, NULL, params, 2, &in, &err) < 0)
 		fail_msg("%s", err_str(&err));
 	assert_string_equal(in.name, "web"); /* the folder's, for template.json */
