@@ -166,7 +166,7 @@ struct cli_table *cli_table_new(const char *const *heads)
 
 	if (!t)
 		return NULL;
-	while (heads[t->n_cols])
+	while (t->n_cols == 0 || heads[t->n_cols])
 		t->n_cols++;
 	t->width = calloc(t->n_cols, sizeof(*t->width));
 	t->right = calloc(t->n_cols, sizeof(*t->right));

@@ -25,8 +25,8 @@ void cli_print_safe(FILE *f, const char *text, size_t n);
 
 /* A table of text cells, columns as wide as their widest cell. */
 struct cli_table;
-/** cli_table_new() - @heads: NULL-terminated; a head that begins with '>' is aligned right.
- *  NULL when memory ran out. */
+/** cli_table_new() - @heads: NULL-terminated, one at least; a head that begins with '>' is aligned
+ * right. NULL when memory ran out. */
 struct cli_table *cli_table_new(const char *const *heads);
 /** cli_table_add() - one row of as many cells as heads; copies; NULL is shown as "-". Failures of
  *  memory are kept and returned by cli_table_print(). */

@@ -139,9 +139,12 @@ static int unknown_sub(struct parser *p, const char *group)
 	auto_buf struct buf names = BUF_INIT(1024);
 	size_t n = strlen(group);
 
-	for (const struct cli_command *const *c = p->commands; *c; c++)
-		if (strncmp((*c)->name, group, n) == 0 && (*c)->name[n] == ' ' && !(*c)->hidden)
-			buf_addf(&names, "%s%s", names.len ? ", " : "", (*c)->name + n + 1);
+	for (const struct cli_command *const *c = p->commands; *c; c++) {
+		const char *name = (*c)->name;
+
+		if (name && !(*c)->hidden && strncmp(name, group, n) == 0 && name[n] == ' ')
+			buf_addf(&names, "%s%s", names.len ? ", " : "", name + n + 1);
+	}
 	err_set(p->err, -EINVAL, "'%s' needs one of: %s", group, buf_str(&names));
 	err_hint(p->err, "see 'kiln --help'");
 	return -EINVAL;

@@ -126,8 +126,8 @@ static int rest_work(struct rest *r, const struct arm_response *res)
 static void rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
 {
 	auto_free char *path = strndup(r->target, strcspn(r->target, "?"));
-	const char *slash =
-		path && strstr(path, "://") ? strchr(strstr(path, "://") + 3, '/') : path;
+	const char *host = path ? strstr(path, "://") : NULL;
+	const char *slash = host ? strchr(host + 3, '/') : path;
 	auto_arm_id struct arm_id id = {0};
 
 	ret[0] = '\0';
@@ -215,9 +215,8 @@ static int run_rest(struct cli *cli, const struct cli_args *args)
 	path = ref_expand(r.app, args->pos[1]);
 	r.target = path ? rest_target(&r, path, cli_opt(args, "--api-version")) : NULL;
 	if (!r.target)
-		(void) err_set(&e, -ENOMEM, "rest");
-	else
-		(void) rest_body(&r, cli_opt(args, "--body"), &e);
+		return EXIT_FAILED;
+	(void) rest_body(&r, cli_opt(args, "--body"), &e);
 	status = e.code ? cli_fail(cli, &e) : rest_run(&r);
 	buf_done(&r.body);
 	free(r.target);

@@ -170,8 +170,9 @@ static int dir_regions(struct app *a, struct err *err)
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const json_t *j = list ? json_array_get(list, i) : NULL;
 
-		r = region_fill(a, &a->regions[i], j ? json_str_at(j, "name") : dflt[i],
-				j ? json_str_at(j, "displayName") : NULL,
+		const char *name = j ? json_str_at(j, "name") : i < ARRAY_SIZE(dflt) ? dflt[i] : "";
+
+		r = region_fill(a, &a->regions[i], name, j ? json_str_at(j, "displayName") : NULL,
 				j ? json_str_at(j, "url") : NULL, err);
 	}
 	return r;

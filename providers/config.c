@@ -234,6 +234,7 @@ static int conf_document(struct conf *c, yaml_parser_t *parser, json_t **ret)
 		r = conf_map(c, conf_top, root, 0, ret);
 	else
 		*ret = json_object();
+	c->doc = NULL;
 	yaml_document_delete(&doc);
 	return r < 0 ? r : *ret ? 0 : err_set(c->err, -ENOMEM, "%s", c->name);
 }

@@ -63,7 +63,7 @@ static int add(json_t *list, const struct arm_call *c, const char *name, struct 
 static int list_by(struct arm_call *c, size_t member, struct err *err)
 {
 	auto_json json_t *list = json_array();
-	int region, r = check_path(c, &region, err);
+	int region = -1, r = check_path(c, &region, err);
 
 	if (!list)
 		return no_memory(err);
@@ -108,7 +108,7 @@ static int kept_versions(struct arm_call *c, const struct platform_sku **ret_sku
 			 struct err *err)
 {
 	const struct app *a = c->app;
-	int region, r = check_path(c, &region, err);
+	int region = -1, r = check_path(c, &region, err);
 
 	if (r < 0)
 		return r;

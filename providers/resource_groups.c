@@ -42,7 +42,9 @@ static int group_delete_job(struct arm_job *job, struct err *err)
 		{TYPE_IMAGE, API_IMAGE},        {TYPE_RUN, API_RUN},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+	const size_t n = ARRAY_SIZE(order);
+
+	for (size_t i = 0; i < n; i++) {
 		auto_strv char **ids = NULL;
 		int r = arm_each(job->arm, order[i][0], job->id->text, collect, &ids, err);
 
@@ -54,7 +56,7 @@ static int group_delete_job(struct arm_job *job, struct err *err)
 		}
 		if (r < 0)
 			return r;
-		arm_job_percent(job, (double) (i + 1) * 100 / ARRAY_SIZE(order));
+		arm_job_percent(job, (double) (i + 1) * 100 / (double) n);
 	}
 	return 0;
 }

@@ -6,9 +6,12 @@
 #include "providers/version_rules.h"
 #include "providers/versions.h"
 
-#define P_STORAGE "properties.storageProfile"
-#define P_SAFETY  "properties.safetyProfile.allowDeletionOfReplicatedLocations"
-#define P_UEFI    "properties.securityProfile.uefiSettings"
+#define P_STORAGE      "properties.storageProfile"
+#define P_SAFETY       "properties.safetyProfile.allowDeletionOfReplicatedLocations"
+#define V_PUBLISHED    V_PROFILE ".publishedDate"
+#define V_MODE         V_PROFILE ".replicationMode"
+#define V_STORAGE_TYPE V_PROFILE ".storageAccountType"
+#define P_UEFI         "properties.securityProfile.uefiSettings"
 
 static int check_name(const struct arm_call *c, struct err *err)
 {
@@ -222,11 +225,14 @@ static int keep_storage(struct arm_call *c, struct err *err)
 
 static int keep_fixed(struct arm_call *c, struct err *err)
 {
-	static const char *const hidden[] = {V_REPLICATION, V_FACTS, V_ORIGIN, "properties.kiln",
-					     V_PROFILE ".publishedDate"};
-	static const char *const fixed[] = {V_PROFILE ".replicationMode",
-					    V_PROFILE ".storageAccountType", P_SAFETY};
-	int r = 0;
+	static const char *const hidden[] = {
+		V_REPLICATION,
+		V_FACTS,
+		V_ORIGIN,
+		"properties.kiln",
+	};
+	static const char *const fixed[] = {V_MODE, V_STORAGE_TYPE, P_SAFETY};
+	int r = keep_old(c, V_PUBLISHED, err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(hidden) && r == 0; i++)
 		r = keep_old(c, hidden[i], err);
