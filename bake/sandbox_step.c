@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/file.h"
@@ -199,11 +200,15 @@ static int namespaces(const struct step *s, struct err *err)
 int sandbox_step(const json_t *spec, int life_fd, struct err *err)
 {
 	struct step s = {.spec = spec, .terminal = json_bool_at(spec, "terminal", false)};
-	int go[2], r;
+	int go[2], r, status;
+	struct stat tty;
 	pid_t pid;
 
 	if (!json_str_at(spec, "device") || !json_str_at(spec, "crun"))
 		return err_set(err, -EINVAL, "sandbox specification: device and crun needed");
+	/* Anything else would change its owner: a log file, or the host's /dev/null. */
+	if (s.terminal && (!isatty(0) || !isatty(1) || !isatty(2) || fstat(0, &tty) < 0))
+		return err_set(err, -ENOTTY, "standard input and output must be a terminal");
 	r = open_cgroups(&s, err);
 	if (r == 0)
 		r = namespaces(&s, err);
@@ -226,5 +231,10 @@ int sandbox_step(const json_t *spec, int life_fd, struct err *err)
 	if (write(go[1], "g", 1) != 1)
 		(void) kill(pid, SIGKILL);
 	(void) close(go[1]);
-	return judge(sandbox_wait(pid, life_fd, 0), err);
+	status = sandbox_wait(pid, life_fd, 0);
+	/* The runtime gives its standard streams to the container's user; a person's terminal is
+	 * given back. */
+	if (s.terminal && fchown(0, tty.st_uid, tty.st_gid) < 0)
+		return err_set(err, -errno, "owner of the terminal: %s", strerror(errno));
+	return judge(status, err);
 }
