@@ -89,6 +89,36 @@ static int check_identity(const struct arm_call *c, struct err *err)
 	return 0;
 }
 
+static bool asks_for(const json_t *doc, const char *path)
+{
+	const json_t *v = json_at(doc, path);
+
+	return json_is_array(v)    ? json_array_size(v) > 0
+	       : json_is_object(v) ? json_object_size(v) > 0
+	       : json_is_string(v) ? strcmp(json_string_value(v), "Enabled") == 0
+				   : false;
+}
+
+/* What would change the image or who can reach the build, and does not exist here, is refused; a
+ * build's VM size, staging group and tags have no meaning here and are kept for who reads them. */
+static int check_available(const struct arm_call *c, struct err *err)
+{
+	static const char *const wishes[][2] = {
+		{"properties.source.planInfo", "platform images here are sold under no plan"},
+		{"properties.optimize.workload.state", "this version optimizes nothing"},
+		{"properties.vmProfile.additionalDataDisks", "an image has one disk here"},
+		{"properties.vmProfile.vnetConfig",
+		 "there are no virtual networks here; what a build may reach is said in "
+		 "properties.kiln.network"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+		if (asks_for(c->doc, wishes[i][0]))
+			return refuse(err, -EINVAL, "InvalidParameter", wishes[i][0], "%s: %s",
+				      wishes[i][0], wishes[i][1]);
+	return 0;
+}
+
 static bool auto_run(const json_t *doc)
 {
 	const char *state = json_str_at(doc, "properties.autoRun.state");
@@ -101,6 +131,8 @@ static int template_write(struct arm_call *c, struct err *err)
 	bool replace = take_replace(c);
 	int r = check_identity(c, err);
 
+	if (r == 0)
+		r = check_available(c, err);
 	if (r == 0)
 		r = bake_check(c->doc, c->api_version, err);
 	if (r == 0 && c->old && !replace)

@@ -85,6 +85,25 @@ static void bad_templates_name_the_field(void **state)
 		"properties.distribute[0].targetRegions[0].name");
 }
 
+static void wishes_that_cannot_be_met(void **state)
+{
+	struct harness *h = *state;
+
+	refused(h, A25, SRC "," STEP "," DIST ",'vmProfile':{'additionalDataDisks':[{'sizeGB':4}]}",
+		"InvalidParameter", "properties.vmProfile.additionalDataDisks");
+	refused(h, A25,
+		SRC "," STEP "," DIST ",'vmProfile':{'vnetConfig':{'subnetId':'/subscriptions/a/"
+		    "resourceGroups/b/providers/Microsoft.Network/virtualNetworks/c/subnets/d'}}",
+		"InvalidParameter", "properties.vmProfile.vnetConfig");
+	refused(h, A25, SRC "," STEP "," DIST ",'optimize':{'workload':{'state':'Enabled'}}",
+		"InvalidParameter", "properties.optimize.workload.state");
+	refused(h, A25,
+		"'source':{'type':'PlatformImage','publisher':'Debian','offer':'debian-12','sku':"
+		"'12-gen2','version':'latest','planInfo':{'planName':'a','planProduct':'b',"
+		"'planPublisher':'c'}}," STEP "," DIST,
+		"InvalidParameter", "properties.source.planInfo");
+}
+
 /* From 2024-02-01 on unknown fields and other case are errors; before, neither matters. */
 static void strictness_follows_the_version(void **state)
 {
@@ -264,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(life),
 		T(bad_templates_name_the_field),
+		T(wishes_that_cannot_be_met),
 		T(strictness_follows_the_version),
 		T(az_shapes),
 		T(identity),
