@@ -87,6 +87,8 @@ static const char network_fallback[] =
 	"# Gives every Ethernet device that no file configures an entry with DHCP, so that a "
 	"machine\n"
 	"# without any cloud-init data source has a network too.\n"
+	"# Drivers load while the system starts: wait for those that are on their way.\n"
+	"udevadm settle --timeout=60\n"
 	"mkdir -p /run/network/interfaces.d\n"
 	"for dev in /sys/class/net/e*; do\n"
 	"\tname=${dev##*/}\n"
@@ -141,6 +143,10 @@ static const char datasources[] =
 	"locale: C.UTF-8\n"
 	"ssh_genkeytypes: [ ed25519, ecdsa ]\n";
 
+/* An emulated machine on a busy host may take minutes to find its console. */
+static const char device_timeout[] = "[Manager]\n"
+				     "DefaultDeviceTimeoutSec=300\n";
+
 struct text_file {
 	const char *path;
 	uint32_t mode;
@@ -155,6 +161,7 @@ static const struct text_file texts[] = {
 	{"etc/resolv.conf", 0644, ""},
 	{"etc/network/interfaces", 0644, interfaces},
 	{"usr/local/lib/network-fallback", 0755, network_fallback},
+	{"etc/systemd/system.conf.d/device-timeout.conf", 0644, device_timeout},
 	{"etc/systemd/system/network-fallback.service", 0644, network_fallback_unit},
 	{"etc/systemd/system/ssh-hostkeys.service", 0644, ssh_hostkeys_unit},
 	{"etc/cloud/cloud.cfg.d/90_datasources.cfg", 0644, datasources},
