@@ -277,6 +277,22 @@ static void failed_run_is_reported(void **state)
 	free(body);
 }
 
+/* autoRun: making the template succeeds, however its run ends. */
+static void auto_run(void **state)
+{
+	struct harness *h = *state;
+	char *body = tmpl("'source':{'type':'ManagedImage','imageId':'/subscriptions/s/"
+			  "resourceGroups/g/providers/Microsoft.Compute/images/none'}," STEP
+			  "," DIST ",'autoRun':{'state':'Enabled'}");
+
+	expect_ok(h, "PUT", T0, A24, body);
+	expect_ok(h, "GET", T0, A24, NULL);
+	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
+	assert_string_equal(text_at(h, "properties.lastRunStatus.runState"), "Failed");
+	assert_string_equal(text_at(h, "properties.autoRun.state"), "Enabled");
+	free(body);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, harness_setup, harness_teardown)
@@ -293,6 +309,7 @@ int main(void)
 		T(cancel_needs_a_run),
 		T(one_run_at_a_time),
 		T(failed_run_is_reported),
+		T(auto_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
