@@ -8,8 +8,8 @@ while read -r key _ value; do
 		echo "$key is $now, not $value"
 		bad=1
 	fi
-done < /etc/sysctl.d/60-hardening.conf
-grep -c = /etc/sysctl.d/60-hardening.conf | sed 's/$/ settings compared/'
+done < /etc/sysctl.d/99-zz-hardening.conf
+grep -c = /etc/sysctl.d/99-zz-hardening.conf | sed 's/$/ settings compared/'
 for module in cramfs hfs udf usb-storage sctp; do
 	case $(modprobe -n -v "$module" 2>&1) in
 	*/bin/false*) ;;

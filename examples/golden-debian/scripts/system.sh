@@ -8,7 +8,6 @@ printf '[Journal]\nStorage=persistent\nSystemMaxUse=200M\n' > /etc/systemd/journ
 
 rm -f /etc/nginx/sites-enabled/default
 ln -sfn ../sites-available/golden /etc/nginx/sites-enabled/golden
-sed -i "s/@NAME@/$IMAGE_NAME/g; s/@VERSION@/$IMAGE_VERSION/g" /var/www/html/index.html
 rm -f /var/www/html/index.nginx-debian.html
 # No port can be opened here, so of nginx's own test only the syntax counts; checks/site.sh asks the
 # running server.
