@@ -42,7 +42,7 @@ leftovers() {
 		[ -e "$f" ] && grep -F -e "$KILN_DATA" -e "$run" "$f" | sed 's/^/loop /'
 	done
 	for p in /proc/[0-9]*; do
-		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -F -e "$KILN_DATA" -e "$run" |
+		{ tr "\0" " " <"$p/cmdline"; } 2>/dev/null | grep -F -e "$KILN_DATA" -e "$run" |
 			sed "s,^,process ${p#/proc/} ,"
 	done
 	find "$KILN_DATA/journal" -name '*.json' -printf 'journal %f\n' 2>/dev/null
@@ -77,13 +77,13 @@ subscription() {
 
 # template NAME VERSION_OR_EMPTY STEPS_JSON [VALIDATORS_JSON]: writes $T/NAME.json.
 template() {
-	jq -n --arg sub "$(subscription)" --arg def "${DEF:-debian-12}" --arg v "$2" --argjson steps "$3" \
+	jq -n --arg sub "$(subscription)" --arg image "${DEF:-debian-12}" --arg v "$2" --argjson steps "$3" \
 		--argjson val "${4:-[]}" --arg out "$1" '
 	{type: "Microsoft.VirtualMachineImages/imageTemplates", location: "eastus", properties: ({
 	  source: {type: "PlatformImage", publisher: "Debian", offer: "debian-12", sku: "12-gen2", version: "latest"},
 	  customize: $steps,
 	  distribute: [{type: "SharedImage", runOutputName: $out,
-	    galleryImageId: ("/subscriptions/\($sub)/resourceGroups/golden/providers/Microsoft.Compute/galleries/golden/images/\($def)"
+	    galleryImageId: ("/subscriptions/\($sub)/resourceGroups/golden/providers/Microsoft.Compute/galleries/golden/images/\($image)"
 	      + (if $v == "" then "" else "/versions/\($v)" end)),
 	    targetRegions: [{name: "eastus"}]}]}
 	  + (if $val == [] then {} else {validate: {inVMValidations: $val}} end))}' >"$T/$1.json"
