@@ -7,7 +7,8 @@ export KILN_EXE ?= $(abspath $(BUILD)/kiln)
 .PHONY: all help deps test check check-long bench lint format quickstart install clean
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) -j $(JOBS) $(if $(V),-v,--quiet)
+	@if [ -t 1 ]; then quiet=; else quiet=--quiet; fi; \
+	ninja -C $(BUILD) -j $(JOBS) $(if $(V),-v,$$quiet)
 
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null || { echo "meson is missing: run 'make deps' as root first" >&2; exit 1; }
