@@ -4,43 +4,13 @@
  * bytes = a known pack; "seq" = watermark. LMDB allows one environment per path and process, so
  * they are kept in a reference-counted table.
  */
-#include "store/lookup.h"
-
-#include <lmdb.h>
-#include <pthread.h>
-
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "store/lookup_internal.h"
 
-#define MAP_BYTES   (UINT64_C(64) << 30) /* address space only; doubled when full */
-#define READERS     1024
-#define VALUE_BYTES 32
-#define PACK_KEY    (1 + PACK_ID_BYTES)
-#define COPY_KEY    (DIGEST_BYTES + PACK_ID_BYTES)
-
-struct lookup {
-	char *dir; /* owned */
-	unsigned refs;
-	bool read_only;
-	struct lookup *next;
-
-	/* Readers and writers of the map hold it shared; growing the map needs it alone. */
-	pthread_rwlock_t map_lock;
-	MDB_env *env; /* NULL: not there (read-only), memory only */
-	MDB_dbi dbi;
-
-	pthread_rwlock_t mem_lock; /* guards the in-memory supplement */
-	struct mem_slot *mem;      /* open addressing by name; NULL while empty */
-	size_t mem_cap, mem_n;
-	struct pack_id *mem_packs;
-	size_t mem_packs_n;
-};
-
-struct mem_slot {
-	struct digest name; /* zero = free */
-	struct frame_loc loc;
-};
+#define MAP_BYTES (UINT64_C(64) << 30) /* address space only; doubled when full */
+#define READERS   1024
 
 struct lookup_txn {
 	struct lookup *l;
@@ -70,7 +40,7 @@ static int mdb_errno(int r)
 	}
 }
 
-static int mdb_fail(struct lookup *l, int r, const char *what, struct err *err)
+int lookup_fail(struct lookup *l, int r, const char *what, struct err *err)
 {
 	return err_set(err, mdb_errno(r),
 		       "lookup %s: %s: %s (`kiln store rebuild-index` makes it "
@@ -117,7 +87,7 @@ static int env_open(struct lookup *l, struct err *err)
 	/* Without its lock file a reader works from trailers: slower, never wrong. */
 	if (l->read_only)
 		return 0;
-	return mdb_fail(l, r, "cannot open", err);
+	return lookup_fail(l, r, "cannot open", err);
 }
 
 static void lookup_destroy(struct lookup *l)
@@ -206,9 +176,7 @@ void lookup_close(struct lookup *l)
 	pthread_mutex_unlock(&open_lock);
 }
 
-/* Begins a transaction, adopting a bigger map when another process grew it. Holds the map lock
- * shared on success. */
-static int txn_begin(struct lookup *l, bool write, MDB_txn **ret)
+int lookup_txn_begin(struct lookup *l, bool write, MDB_txn **ret)
 {
 	for (;;) {
 		int r;
@@ -228,56 +196,6 @@ static int txn_begin(struct lookup *l, bool write, MDB_txn **ret)
 	}
 }
 
-static int map_grow(struct lookup *l)
-{
-	MDB_envinfo info;
-	int r;
-
-	pthread_rwlock_wrlock(&l->map_lock);
-	r = mdb_env_info(l->env, &info);
-	if (r == 0)
-		r = mdb_env_set_mapsize(l->env, info.me_mapsize * 2);
-	pthread_rwlock_unlock(&l->map_lock);
-	return r;
-}
-
-/* Runs @fn in one durable write transaction, growing the map as often as needed. */
-static int with_write(struct lookup *l, int (*fn)(struct lookup *l, MDB_txn *t, void *arg),
-		      void *arg, const char *what, struct err *err)
-{
-	for (;;) {
-		MDB_txn *t;
-		int r = txn_begin(l, true, &t);
-
-		if (r != 0)
-			return mdb_fail(l, r, what, err);
-		r = fn(l, t, arg);
-		if (r == 0)
-			r = mdb_txn_commit(t);
-		else
-			mdb_txn_abort(t);
-		pthread_rwlock_unlock(&l->map_lock);
-		if (r == 0)
-			return 0;
-		if (r == MDB_MAP_FULL)
-			r = map_grow(l);
-		if (r != 0)
-			return mdb_fail(l, r, what, err);
-	}
-}
-
-static void loc_encode(const struct frame_loc *f, uint8_t dst[VALUE_BYTES])
-{
-	memcpy(dst, f->pack.b, PACK_ID_BYTES);
-	put_le32(dst + 16, f->offset);
-	put_le32(dst + 20, f->length);
-	put_le32(dst + 24, f->index);
-	dst[28] = f->kind;
-	dst[29] = f->encoding;
-	dst[30] = f->level;
-	dst[31] = 0;
-}
-
 static bool loc_decode(const MDB_val *v, struct frame_loc *ret)
 {
 	struct cursor c = {v->mv_data, v->mv_size};
@@ -293,7 +211,7 @@ static bool loc_decode(const MDB_val *v, struct frame_loc *ret)
 	return ret->length <= FRAME_MAX + PACK_TAG_BYTES;
 }
 
-static void loc_of(const struct pack_id *id, const struct pack_entry *e, uint32_t index,
+void lookup_loc_of(const struct pack_id *id, const struct pack_entry *e, uint32_t index,
 		   struct frame_loc *ret)
 {
 	*ret = (struct frame_loc){
@@ -346,8 +264,8 @@ static int mem_reserve(struct lookup *l, size_t n)
 	return 0;
 }
 
-static int mem_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
-			uint32_t n)
+int lookup_mem_add(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
+		   uint32_t n)
 {
 	struct pack_id *packs;
 	int r;
@@ -365,7 +283,7 @@ static int mem_add_pack(struct lookup *l, const struct pack_id *id, const struct
 		if (!digest_is_zero(&s->name))
 			continue;
 		s->name = e[i].name;
-		loc_of(id, &e[i], i, &s->loc);
+		lookup_loc_of(id, &e[i], i, &s->loc);
 		l->mem_n++;
 	}
 	if (r == 0)
@@ -398,7 +316,7 @@ struct lookup_txn *lookup_begin(struct lookup *l)
 			(void) env_open(l, NULL);
 		pthread_rwlock_unlock(&l->map_lock);
 	}
-	if (l->env && txn_begin(l, false, &t->txn) != 0)
+	if (l->env && lookup_txn_begin(l, false, &t->txn) != 0)
 		t->txn = NULL; /* a hint that cannot be read knows nothing */
 	return t;
 }
@@ -472,7 +390,7 @@ bool lookup_find(struct lookup *l, const struct digest *name, struct frame_loc *
 	return found;
 }
 
-static void pack_key(const struct pack_id *id, uint8_t dst[PACK_KEY])
+void lookup_pack_key(const struct pack_id *id, uint8_t dst[PACK_KEY])
 {
 	dst[0] = 'p';
 	memcpy(dst + 1, id->b, PACK_ID_BYTES);
@@ -487,7 +405,7 @@ bool lookup_has_pack(struct lookup *l, const struct pack_id *id)
 
 	if (!t)
 		return false;
-	pack_key(id, key);
+	lookup_pack_key(id, key);
 	found = t->txn && mdb_get(t->txn, l->dbi, &k, &v) == 0;
 	lookup_end(t);
 	pthread_rwlock_rdlock(&l->mem_lock);
@@ -497,136 +415,12 @@ bool lookup_has_pack(struct lookup *l, const struct pack_id *id)
 	return found;
 }
 
-struct pack_change {
-	const struct pack_id *id;
-	const struct pack_entry *e;
-	uint32_t n;
-	bool replace;
-};
-
-static void copy_key(const struct digest *name, const void *pack, uint8_t dst[COPY_KEY])
-{
-	memcpy(dst, name->b, DIGEST_BYTES);
-	memcpy(dst + DIGEST_BYTES, pack, PACK_ID_BYTES);
-}
-
-static bool points_to(const MDB_val *v, const struct pack_id *id)
+bool lookup_points_to(const MDB_val *v, const struct pack_id *id)
 {
 	return v->mv_size == VALUE_BYTES && memcmp(v->mv_data, id->b, PACK_ID_BYTES) == 0;
 }
 
-/* One name: the first place, or with @replace the new one; the other is kept as a copy. */
-static int put_name(struct lookup *l, MDB_txn *t, const struct digest *name, const uint8_t *value,
-		    const struct pack_id *id, bool replace)
-{
-	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b};
-	MDB_val v = {VALUE_BYTES, (void *) (uintptr_t) value};
-	uint8_t key[COPY_KEY], old[VALUE_BYTES];
-	int r = mdb_put(t, l->dbi, &k, &v, MDB_NOOVERWRITE);
-
-	if (r != MDB_KEYEXIST || points_to(&v, id) || v.mv_size != VALUE_BYTES)
-		return r == MDB_KEYEXIST ? 0 : r;
-	/* @v is what was there. */
-	memcpy(old, v.mv_data, VALUE_BYTES);
-	copy_key(name, replace ? old : value, key);
-	k = (MDB_val){sizeof(key), key};
-	v = (MDB_val){VALUE_BYTES, replace ? old : (void *) (uintptr_t) value};
-	r = mdb_put(t, l->dbi, &k, &v, 0);
-	if (r != 0 || !replace)
-		return r;
-	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
-	v = (MDB_val){VALUE_BYTES, (void *) (uintptr_t) value};
-	return mdb_put(t, l->dbi, &k, &v, 0);
-}
-
-static int write_add(struct lookup *l, MDB_txn *t, void *arg)
-{
-	const struct pack_change *c = arg;
-	uint8_t key[PACK_KEY], value[VALUE_BYTES];
-	MDB_val k = {sizeof(key), key}, v = {0, key};
-	int r = 0;
-
-	for (uint32_t i = 0; i < c->n && r == 0; i++) {
-		struct frame_loc loc;
-
-		loc_of(c->id, &c->e[i], i, &loc);
-		loc_encode(&loc, value);
-		r = put_name(l, t, &c->e[i].name, value, c->id, c->replace);
-	}
-	if (r != 0)
-		return r;
-	pack_key(c->id, key);
-	return mdb_put(t, l->dbi, &k, &v, 0);
-}
-
-int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
-		    uint32_t n, bool replace, struct err *err)
-{
-	struct pack_change c = {id, e, n, replace};
-	int r;
-
-	if (l->env && !l->read_only)
-		return with_write(l, write_add, &c, "cannot add a pack", err);
-	r = mem_add_pack(l, id, e, n);
-	return r < 0 ? err_set(err, r, "lookup %s: out of memory", l->dir) : 0;
-}
-
-/* The name lost its place: a copy elsewhere takes it. */
-static int promote(struct lookup *l, MDB_txn *t, const struct digest *name)
-{
-	uint8_t key[COPY_KEY], value[VALUE_BYTES];
-	MDB_cursor *cur;
-	MDB_val k = {DIGEST_BYTES, (void *) (uintptr_t) name->b}, v;
-	int r = mdb_cursor_open(t, l->dbi, &cur);
-
-	if (r != 0)
-		return r;
-	r = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
-	if (r == 0 && (k.mv_size != COPY_KEY || v.mv_size != VALUE_BYTES ||
-		       memcmp(k.mv_data, name->b, DIGEST_BYTES) != 0))
-		r = MDB_NOTFOUND;
-	if (r == 0) {
-		memcpy(key, k.mv_data, COPY_KEY);
-		memcpy(value, v.mv_data, VALUE_BYTES);
-	}
-	mdb_cursor_close(cur);
-	if (r != 0)
-		return r == MDB_NOTFOUND ? 0 : r;
-	k = (MDB_val){COPY_KEY, key};
-	r = mdb_del(t, l->dbi, &k, NULL);
-	if (r != 0)
-		return r;
-	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
-	v = (MDB_val){VALUE_BYTES, value};
-	return mdb_put(t, l->dbi, &k, &v, 0);
-}
-
-static int remove_name(struct lookup *l, MDB_txn *t, const struct digest *name,
-		       const struct pack_id *id)
-{
-	uint8_t key[COPY_KEY];
-	MDB_val k = {sizeof(key), key}, v;
-	int r;
-
-	copy_key(name, id, key);
-	r = mdb_del(t, l->dbi, &k, NULL);
-	if (r != 0 && r != MDB_NOTFOUND)
-		return r;
-	k = (MDB_val){DIGEST_BYTES, (void *) (uintptr_t) name->b};
-	r = mdb_get(t, l->dbi, &k, &v);
-	if (r != 0 || !points_to(&v, id))
-		return r == MDB_NOTFOUND ? 0 : r;
-	r = mdb_del(t, l->dbi, &k, NULL);
-	return r == 0 ? promote(l, t, name) : r;
-}
-
-struct found {
-	struct pack_entry *e; /* owned */
-	uint32_t n, cap;
-};
-
-/* Every frame that has a place in the pack, by visiting all names. */
-static int find_frames(struct lookup *l, MDB_txn *t, const struct pack_id *id, struct found *f)
+int lookup_visit(struct lookup *l, MDB_txn *t, const struct pack_id *id, struct found *f)
 {
 	MDB_cursor *cur;
 	MDB_val k, v;
@@ -637,8 +431,8 @@ static int find_frames(struct lookup *l, MDB_txn *t, const struct pack_id *id, s
 	while ((r = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
 		struct frame_loc loc;
 
-		if ((k.mv_size != DIGEST_BYTES && k.mv_size != COPY_KEY) || !points_to(&v, id) ||
-		    !loc_decode(&v, &loc))
+		if ((k.mv_size != DIGEST_BYTES && k.mv_size != COPY_KEY) ||
+		    !lookup_points_to(&v, id) || !loc_decode(&v, &loc))
 			continue;
 		if (f->n == f->cap) {
 			uint32_t cap = f->cap ? f->cap * 2 : 1024;
@@ -674,67 +468,15 @@ int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry 
 	if (!t)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (t->txn)
-		r = find_frames(l, t->txn, id, &f);
+		r = lookup_visit(l, t->txn, id, &f);
 	lookup_end(t);
 	if (r != 0) {
 		free(f.e);
-		return mdb_fail(l, r, "cannot read", err);
+		return lookup_fail(l, r, "cannot read", err);
 	}
 	*ret = f.e;
 	*ret_n = f.n;
 	return 0;
-}
-
-/* Gathered first, because a change moves the cursor. */
-static int remove_all(struct lookup *l, MDB_txn *t, const struct pack_id *id)
-{
-	struct found f = {0};
-	int r = find_frames(l, t, id, &f);
-
-	for (uint32_t i = 0; i < f.n && r == 0; i++)
-		r = remove_name(l, t, &f.e[i].name, id);
-	free(f.e);
-	return r;
-}
-
-static int write_remove(struct lookup *l, MDB_txn *t, void *arg)
-{
-	const struct pack_change *c = arg;
-	uint8_t key[PACK_KEY];
-	MDB_val k = {sizeof(key), key};
-	int r = 0;
-
-	if (!c->e)
-		r = remove_all(l, t, c->id);
-	for (uint32_t i = 0; c->e && i < c->n && r == 0; i++)
-		r = remove_name(l, t, &c->e[i].name, c->id);
-	if (r != 0)
-		return r;
-	pack_key(c->id, key);
-	r = mdb_del(t, l->dbi, &k, NULL);
-	return r == MDB_NOTFOUND ? 0 : r;
-}
-
-int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
-		       uint32_t n, struct err *err)
-{
-	struct pack_change c = {.id = id, .e = e, .n = n};
-
-	if (!l->env || l->read_only)
-		return err_set(err, -EROFS, "lookup %s: opened read-only", l->dir);
-	return with_write(l, write_remove, &c, "cannot remove a pack", err);
-}
-
-static int write_clear(struct lookup *l, MDB_txn *t, void *arg)
-{
-	return mdb_drop(t, l->dbi, 0);
-}
-
-int lookup_clear(struct lookup *l, struct err *err)
-{
-	if (!l->env || l->read_only)
-		return err_set(err, -EROFS, "lookup %s: opened read-only", l->dir);
-	return with_write(l, write_clear, NULL, "cannot clear", err);
 }
 
 int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *err)
@@ -762,7 +504,7 @@ int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *er
 			r = fn(arg, &id);
 		}
 		if (r >= 0 && m != 0 && m != MDB_NOTFOUND)
-			r = mdb_fail(l, m, "cannot list packs", err);
+			r = lookup_fail(l, m, "cannot list packs", err);
 		if (cur)
 			mdb_cursor_close(cur);
 	}
@@ -783,21 +525,4 @@ int64_t lookup_seq_get(struct lookup *l)
 	}
 	lookup_end(t);
 	return (int64_t) seq;
-}
-
-static int write_seq(struct lookup *l, MDB_txn *t, void *arg)
-{
-	MDB_val k = {3, (void *) (uintptr_t) "seq"}, v = {8, arg};
-
-	return mdb_put(t, l->dbi, &k, &v, 0);
-}
-
-int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err)
-{
-	uint8_t b[8];
-
-	if (!l->env || l->read_only)
-		return 0;
-	put_le64(b, (uint64_t) seq);
-	return with_write(l, write_seq, b, "cannot set the watermark", err);
 }
