@@ -27,4 +27,7 @@ int meta_begin(struct meta *m, struct err *err);
 int meta_commit(struct meta *m, struct err *err);
 void meta_rollback(struct meta *m);
 
+/** counter_next() - raise a named counter in the caller's transaction; starts at 1. */
+int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err);
+
 #endif

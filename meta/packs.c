@@ -57,7 +57,7 @@ static int row_int(void *arg, const struct db_row *row)
 	return 0;
 }
 
-static int counter_get(struct db *db, const char *name, int64_t *ret, struct err *err)
+static int store_counter_get(struct db *db, const char *name, int64_t *ret, struct err *err)
 {
 	struct db_value p[] = {DBT(name)};
 
@@ -66,7 +66,7 @@ static int counter_get(struct db *db, const char *name, int64_t *ret, struct err
 			NULL, err);
 }
 
-static int counter_next(struct db *db, const char *name, int64_t *ret, struct err *err)
+static int store_counter_next(struct db *db, const char *name, int64_t *ret, struct err *err)
 {
 	struct db_value p[] = {DBT(name)};
 	int r = exec_sql(db, "UPDATE store_counter SET value = value + 1 WHERE name = ?", p, 1,
@@ -74,7 +74,7 @@ static int counter_next(struct db *db, const char *name, int64_t *ret, struct er
 
 	if (r < 0)
 		return r;
-	return counter_get(db, name, ret, err);
+	return store_counter_get(db, name, ret, err);
 }
 
 int packs_epoch_next(struct meta *m, int64_t *ret, struct err *err)
@@ -84,7 +84,7 @@ int packs_epoch_next(struct meta *m, int64_t *ret, struct err *err)
 
 	if (r < 0)
 		return r;
-	return finish(db, counter_next(db, "epoch", ret, err), err);
+	return finish(db, store_counter_next(db, "epoch", ret, err), err);
 }
 
 int packs_epoch_raise(struct meta *m, int64_t epoch, struct err *err)
@@ -133,11 +133,11 @@ int packs_gc_note(struct meta *m, const char *region, int64_t *ret_live, int64_t
 
 	if (!live || !removed)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = counter_get(db, live, ret_live, err);
+	r = store_counter_get(db, live, ret_live, err);
 	if (r >= 0)
-		r = counter_get(db, removed, ret_removed, err);
+		r = store_counter_get(db, removed, ret_removed, err);
 	if (r >= 0)
-		r = counter_get(db, "removed", ret_removed_now, err);
+		r = store_counter_get(db, "removed", ret_removed_now, err);
 	return r;
 }
 
@@ -169,9 +169,9 @@ int packs_session_begin(struct meta *m, const char *purpose, const char *owner, 
 	r = db_begin(db, err);
 	if (r < 0)
 		return r;
-	r = counter_get(db, "epoch", &epoch, err);
+	r = store_counter_get(db, "epoch", &epoch, err);
 	if (r >= 0)
-		r = counter_next(db, "token", &ret->token, err);
+		r = store_counter_next(db, "token", &ret->token, err);
 	if (r >= 0) {
 		struct db_value p[] = {
 			DBT(ret->id), DBI(ret->token), DBT(purpose),
@@ -288,10 +288,10 @@ static int insert_pack(struct db *db, const char *region, const char *hex, uint6
 		       uint64_t frames, struct err *err)
 {
 	int64_t seq, epoch;
-	int r = counter_get(db, "epoch", &epoch, err);
+	int r = store_counter_get(db, "epoch", &epoch, err);
 
 	if (r >= 0)
-		r = counter_next(db, "seq", &seq, err);
+		r = store_counter_next(db, "seq", &seq, err);
 	if (r < 0)
 		return r;
 

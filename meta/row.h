@@ -21,7 +21,4 @@ int tx_end(struct meta *m, int r, struct err *err);
 int exec_sql(struct meta *m, const char *sql, const struct db_value *params, size_t n,
 	     int64_t *ret_changes, struct err *err);
 
-/** counter_next() - raise a named counter in the caller's transaction; starts at 1. */
-int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err);
-
 #endif

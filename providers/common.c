@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timeutil.h"
-#include "meta/row.h"
+#include "meta/meta.h"
 #include "providers/common.h"
 
 const char *const gallery_api_versions[] = {
