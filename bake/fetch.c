@@ -12,6 +12,11 @@ void fetched_done(struct fetched *f)
 	*f = (struct fetched){0};
 }
 
+const char *fetch_name(const char *uri)
+{
+	return str_starts(uri, "file://") ? strrchr(uri, '/') + 1 : uri;
+}
+
 uint64_t fetch_limit(const struct fetcher *f)
 {
 	int64_t n = json_int_at(f->config, "fetch.maxBytes", 0);

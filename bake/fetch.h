@@ -45,6 +45,9 @@ void fetched_done(struct fetched *f);
 int fetch_uri(struct fetcher *f, const char *uri, const char *sha256, struct fetched *ret,
 	      struct err *err);
 
+/** fetch_name() - what people call it: a file: URI's last part, any other URI itself. */
+const char *fetch_name(const char *uri);
+
 /** fetch_bytes() - put @n bytes into the cache under their digest. */
 int fetch_bytes(struct fetcher *f, const void *data, size_t n, struct fetched *ret,
 		struct err *err);

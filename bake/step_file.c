@@ -62,7 +62,7 @@ static int file_prepare(struct fetcher *f, struct step_input *in, struct err *er
 	if (r == 0) {
 		in->path = take_ptr(got.path);
 		in->mode = got.executable ? 0755 : 0644;
-		in->brief = strf("%s -> %s", uri, dest);
+		in->brief = strf("%s -> %s", fetch_name(uri), dest);
 		in->inputs = json_pack("{s:s, s:s, s:s, s:i}", "kind", "File", "content",
 				       digest_hex(&got.digest, hex), "destination", dest, "mode",
 				       (int) in->mode);

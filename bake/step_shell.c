@@ -103,7 +103,7 @@ static int shell_prepare(struct fetcher *f, struct step_input *in, struct err *e
 		in->brief = brief_of(buf_str(&script));
 	} else {
 		r = fetch_uri(f, uri, sum && *sum ? sum : NULL, &got, err);
-		in->brief = strf("%s", uri);
+		in->brief = strf("%s", fetch_name(uri));
 	}
 	if (r == 0 && !in->brief)
 		r = -ENOMEM;
