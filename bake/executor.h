@@ -3,7 +3,8 @@
  * Executors: where a step runs. One vtable, one conformance suite. `container` runs steps with
  * crun on the image's root, mounted from an overlay chain; `vm` boots the image.
  *
- *	executor_start -> (executor_put / executor_run)* -> executor_snapshot -> ... -> executor_stop
+ *	executor_start -> (executor_put / executor_run)* -> executor_snapshot -> ...
+ *	-> executor_stop
  */
 #ifndef KILN_BAKE_EXECUTOR_H
 #define KILN_BAKE_EXECUTOR_H
@@ -23,23 +24,23 @@ struct executor;
 
 struct executor_env {
 	struct store *store;
-	unsigned region;	 /* where snapshots go */
+	unsigned region; /* where snapshots go */
 	struct store_session *session;
 	struct nbd_host *nbd;
 	struct journal *journal;
-	const char *scratch;	 /* directory for overlays and mount points; made by the caller, journalled */
-	const char *run_dir;	 /* short, for sockets */
+	const char *scratch; /* directory of overlays and mounts; the caller's, journalled */
+	const char *run_dir; /* short, for sockets */
 	struct cancel *cancel;
 	const struct event_sink *events;
-	bool interactive;	 /* a person's terminal (kiln shell) */
+	bool interactive; /* a person's terminal (kiln shell) */
 };
 
 /* What a step may reach. */
 struct executor_net {
-	bool enabled;		      /* false = loopback only */
-	const char *const *allow;     /* "host:port", "*.host:port"; NULL-terminated */
-	const char *const *trusted;   /* hosts whose resolved addresses may be private: the
-					 operator's own APT mirrors; NULL-terminated */
+	bool enabled;               /* false = loopback only */
+	const char *const *allow;   /* "host:port", "*.host:port"; NULL-terminated */
+	const char *const *trusted; /* hosts whose resolved addresses may be private: the
+				       operator's own APT mirrors; NULL-terminated */
 };
 
 /* A file of one step: shown read-only as /run/kiln/NAME while the command runs. Never part of the
@@ -52,19 +53,19 @@ struct executor_file {
 };
 
 struct executor_cmd {
-	const char *const *argv;      /* argv[0] absolute inside the image */
-	const char *const *envp;      /* NULL = a fixed minimal environment */
-	const struct executor_net *net; /* NULL = none */
+	const char *const *argv;           /* argv[0] absolute inside the image */
+	const char *const *envp;           /* NULL = a fixed minimal environment */
+	const struct executor_net *net;    /* NULL = none */
 	const struct executor_file *files; /* shown under /run/kiln/; may be NULL */
 	size_t n_files;
-	uint64_t timeout_ms;	      /* 0 = none */
+	uint64_t timeout_ms; /* 0 = none */
 	proc_line_fn *line;
 	void *line_arg;
-	bool terminal;		      /* hand over stdin/stdout/stderr as they are */
+	bool terminal; /* hand over stdin/stdout/stderr as they are */
 };
 
 struct executor_ops {
-	const char *name;	      /* "container" */
+	const char *name; /* "container" */
 	/* Text that changes whenever the same step could give another result; part of step keys. */
 	const char *version;
 	int (*start)(const struct executor_env *env, const struct disk_ref *base,

@@ -33,9 +33,9 @@ struct run {
 	struct store_session *session;
 	const struct executor_ops *executor_ops;
 	struct executor_env executor_env; /* outlives the executor */
-	struct executor *executor; /* NULL until a step has to run */
-	struct bake_source source; /* facts NULL until resolved */
-	struct disk_ref disk;      /* as it is after the steps so far */
+	struct executor *executor;        /* NULL until a step has to run */
+	struct bake_source source;        /* facts NULL until resolved */
+	struct disk_ref disk;             /* as it is after the steps so far */
 	char *scratch;
 	struct journal_entry *scratch_entry;
 

@@ -60,7 +60,8 @@ int main(int argc, char **argv)
 
 			if (e->d_name[0] == '.')
 				continue;
-			if (snprintf(path, sizeof(path), "%s/%s", argv[i], e->d_name) >= (int) sizeof(path) ||
+			if (snprintf(path, sizeof(path), "%s/%s", argv[i], e->d_name) >=
+				    (int) sizeof(path) ||
 			    replay_file(path) < 0)
 				return 1;
 			ran++;

@@ -99,7 +99,8 @@ static void keys_are_stable(void **state)
 
 	/* A change here is a change of the format: raise KEY_FORMAT and take the new value. */
 	key_for(&reference, &k);
-	assert_string_equal(k.hex, "5221b6d16e1ee00061c2d7299f4224a398766be43b7db8cebf489a59c3efe4a1");
+	assert_string_equal(k.hex,
+			    "5221b6d16e1ee00061c2d7299f4224a398766be43b7db8cebf489a59c3efe4a1");
 }
 
 static void the_environment_is_fixed_and_sorted(void **state)
