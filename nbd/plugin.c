@@ -478,4 +478,6 @@ static struct nbdkit_plugin plugin = {
 	.extents = kiln_extents,
 };
 
+/* The macro defines it without a prototype. */
+struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(plugin)
