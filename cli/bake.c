@@ -254,6 +254,9 @@ static void print_summary(struct bake *b, const json_t *record)
 
 	(void) putchar('\n');
 	json_array_foreach(json_object_get(record, "outputs"), i, out) print_output(b, out);
+	if (json_array_size(json_object_get(record, "outputs")) == 0 && cli_opt(b->args, "--until"))
+		(void) printf("stopped after %s, as asked; nothing was published\n",
+			      cli_opt(b->args, "--until"));
 	if (json_str_at(record, "artifact.disk.digest"))
 		(void) printf(
 			"  disk           %s, %s\n", json_str_at(record, "artifact.disk.digest"),
