@@ -9,11 +9,11 @@ jq '. + {identity: {type: "None"}}' "$T/good.json" >"$T/base.json"
 refused() {
 	local code=0
 	jq "$3" "$T/base.json" >"$T/bad.json"
-	"$KILN" rest PUT "$TPL/bad" --api-version 2024-02-01 --body "$T/bad.json" --json >"$T/out.json" 2>/dev/null || code=$?
+	"$KILN" rest PUT "$TPL/refused" --api-version 2024-02-01 --body "$T/bad.json" --json >"$T/out.json" 2>/dev/null || code=$?
 	check "$1: exit status 3" same 3 $code
 	check "$1: the target is $2" same "$2" "$(jq -r '.error.target // .error.details[0].target // empty' "$T/out.json")"
 	check "$1: code and message" jq -e '.error.code != "" and (.error.message | length > 20)' "$T/out.json"
-	check "$1: nothing is stored" status 1 "$KILN" rest GET "$TPL/bad" --api-version 2024-02-01
+	check "$1: nothing is stored" status 1 "$KILN" rest GET "$TPL/refused" --api-version 2024-02-01
 }
 refused "wrong type" properties.buildTimeoutInMinutes '.properties.buildTimeoutInMinutes = "ten"'
 refused "out of bounds" properties.buildTimeoutInMinutes '.properties.buildTimeoutInMinutes = 961'
