@@ -179,7 +179,9 @@ static const struct {
 /* --- what the build leaves behind --- */
 
 static const char *const emptied[] = {
-	"dev", "run", "tmp", "var/tmp", "var/lib/apt/lists", "root/.ssh", "boot/efi",
+	/* mmdebstrap writes the entries there, with their credentials. */
+	"etc/apt/sources.list.d", "dev",       "run",      "tmp", "var/tmp",
+	"var/lib/apt/lists",      "root/.ssh", "boot/efi",
 };
 static const char *const removed[] = {
 	"etc/.pwd.lock",
