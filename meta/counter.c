@@ -15,3 +15,14 @@ int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err
 		     p, ARRAY_SIZE(p), row_int, ret, NULL, err);
 	return r;
 }
+
+int counter_raise(struct meta *m, const char *name, int64_t least, struct err *err)
+{
+	struct db_value p[] = {DBT(name), DBI(least)};
+
+	return db_query(meta_db(m),
+			"INSERT INTO meta_counter (name, value) VALUES (?, ?)"
+			" ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+			" WHERE meta_counter.value < excluded.value",
+			p, ARRAY_SIZE(p), NULL, NULL, NULL, err);
+}

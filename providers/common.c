@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "meta/meta.h"
+#include "meta/resources.h"
 #include "providers/common.h"
 
 const char *const gallery_api_versions[] = {
@@ -143,17 +144,23 @@ int catalog_put(struct app *a, const char *region, const char *id, const json_t 
 		struct err *err)
 {
 	auto_json json_t *record = NULL;
+	auto_resource struct resource row = {0};
+	auto_free char *key = str_lower(id);
 	int at = app_region_index(a, region);
 	int64_t revision;
 	int r;
 
 	if (at < 0)
 		return err_set(err, at, "region %s is not configured", region);
-	r = counter_next(a->meta, "catalog", &revision, err);
+	r = key ? counter_next(a->meta, "catalog", &revision, err) : no_memory(err);
+	/* The api-version that made it: its defaults go with it. */
+	if (r >= 0 && !deleted)
+		r = resource_get(a->meta, key, &row, err);
 	if (r < 0)
 		return err_ctx(err, r, "catalog");
 	record = deleted ? json_pack("{s:s, s:b}", "id", id, "deleted", 1)
-			 : json_pack("{s:s, s:O}", "id", id, "resource", (json_t *) doc);
+			 : json_pack("{s:s, s:s, s:O}", "id", id, "apiVersion", row.api_version,
+				     "resource", (json_t *) doc);
 	if (!record)
 		return no_memory(err);
 	r = store_catalog_put(a->store, (unsigned) at, id, (uint64_t) revision, record, err);

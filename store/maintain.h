@@ -68,6 +68,31 @@ int store_check(struct store *s, unsigned region, unsigned flags, struct store *
 /** store_rebuild_index() - make the lookup anew from the packs' trailers. */
 int store_rebuild_index(struct store *s, unsigned region, uint64_t *ret_packs, struct err *err);
 
+/* A root that a catalog record asks for. */
+struct store_lost_root {
+	const char *kind, *id;
+	struct disk_ref disk;
+	bool whole; /* out: the region has all of it, and the root is there again */
+};
+struct store_recover_result {
+	uint64_t packs;   /* valid ones in the region */
+	uint64_t adopted; /* of those, without a row before */
+	uint64_t damaged; /* not valid: left alone */
+	uint64_t roots;   /* added */
+};
+
+/**
+ * store_recover() - rows anew after the database was lost: of every valid pack, and of those
+ * @roots whose every node was read and proven and whose every chunk lies in such a pack
+ *
+ * Collection of a region that was collected before stays refused until store_recover_end().
+ * Return: 0 also when roots are not whole; -EBUSY while a collection runs; or another -errno.
+ */
+int store_recover(struct store *s, unsigned region, struct store_lost_root *roots, size_t n,
+		  struct cancel *cancel, struct store_recover_result *ret, struct err *err);
+/** store_recover_end() - all regions have their roots again: collection may run. */
+int store_recover_end(struct store *s, struct err *err);
+
 /** store_root_stats() - for each root of a region: what it holds, alone and shared with others,
  *  from its tree: an array of objects {kind, id, sizeBytes, chunks, storedBytes, uniqueBytes,
  *  sharedBytes}. */

@@ -94,6 +94,13 @@ struct dmap_slot *dmap_get(struct dmap *m, const struct digest *name, bool *ret_
 	return s;
 }
 
+const struct dmap_slot *dmap_find(const struct dmap *m, const struct digest *name)
+{
+	const struct dmap_slot *s = m->cap ? &m->slots[slot_index(m, name)] : NULL;
+
+	return s && !digest_is_zero(&s->name) ? s : NULL;
+}
+
 void dmap_done(struct dmap *m)
 {
 	free(m->slots);

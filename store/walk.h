@@ -28,6 +28,8 @@ struct dmap {
 /** dmap_get() - the slot of @name, made (zeroed values) when absent; *@ret_new tells. NULL on
  *  ENOMEM. Valid until the next dmap_get(). */
 struct dmap_slot *dmap_get(struct dmap *m, const struct digest *name, bool *ret_new);
+/** dmap_find() - the slot of @name, or NULL. */
+const struct dmap_slot *dmap_find(const struct dmap *m, const struct digest *name);
 void dmap_done(struct dmap *m);
 #define auto_dmap __attribute__((cleanup(dmap_done)))
 

@@ -195,3 +195,19 @@ refused() {
 		status 1 store import "$T/none.raw" x
 }
 check bad-calls refused
+# A gallery whose database is lost: its regions have everything that counts.
+rebuilt_catalog() {
+	local what='[.value[] | {name, state: .properties.provisioningState, kiln: .properties.kiln}]'
+	local list=("$KILN" rest GET "$GAL/images/debian-12/versions" --api-version 2023-07-03)
+	setup_gallery && "${list[@]}" | jq -S "$what" >"$T/before" && cp -a "$KILN_DATA" "$T/lost" || return 1
+	local KILN_DATA=$T/lost status=0
+	export KILN_DATA
+	rm -f "$T/lost/meta.db"*
+	"${list[@]}" >/dev/null 2>&1 && { echo "the database is not lost"; return 1; }
+	"$KILN" store rebuild-catalog --from-region eastus && "${list[@]}" | jq -S "$what" >"$T/after" &&
+		cmp "$T/before" "$T/after" && "$KILN" store check && "$KILN" store gc && "$KILN" store gc &&
+		"$KILN" store gc && "$KILN" store check || status=1
+	rm -rf "$T/lost" "/run/kiln/$(printf %s "$T/lost" | sha256sum | cut -c1-8)"
+	return $status
+}
+check lost-database rebuilt_catalog
