@@ -44,9 +44,18 @@ static bool healing(const struct check *k)
 	return k->flags & STORE_CHECK_HEAL;
 }
 
+/* Errors that say nothing about the bytes in the region: the check ends with them. To take them
+ * for damage would put good packs aside. */
+static bool unrelated(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EACCES || r == -EPERM ||
+	       r == -EINTR || r == -EAGAIN || r == -ENOBUFS || r == -ENOSPC || r == -EROFS ||
+	       r == -EPROTO;
+}
+
 /* Is one frame what its entry says? A delta needs its base: the region's own reader knows. */
-static int prove_frame(struct check *k, const struct pack_id *pack, uint32_t i,
-		       const struct pack_entry *e)
+static int try_frame(struct check *k, const struct pack_id *pack, uint32_t i,
+		     const struct pack_entry *e)
 {
 	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES], plain[CHUNK_BYTES];
 	struct frame_loc loc = {*pack,   (uint32_t) e->offset, e->length, i,
@@ -77,6 +86,15 @@ static int prove_frame(struct check *k, const struct pack_id *pack, uint32_t i,
 	return digest_eq(&name, &e->name) ? 0 : -EBADMSG;
 }
 
+/* A read error counts when it comes twice. */
+static int prove_frame(struct check *k, const struct pack_id *pack, uint32_t i,
+		       const struct pack_entry *e)
+{
+	int r = try_frame(k, pack, i, e);
+
+	return r == -EIO ? try_frame(k, pack, i, e) : r;
+}
+
 /* Writes one plain chunk or node that the region lacks. */
 static int put_frame(struct check *k, const struct digest *name, enum frame_kind kind,
 		     unsigned level, const void *plain, struct err *err)
@@ -98,8 +116,8 @@ static int put_frame(struct check *k, const struct digest *name, enum frame_kind
 	return writer_add(w, &f, &added, err);
 }
 
-static int read_whole(struct check *k, const struct pack_id *id, const struct pack_entry *e,
-		      uint32_t i, void *dst)
+static int read_once(struct check *k, const struct pack_id *id, const struct pack_entry *e,
+		     uint32_t i, void *dst)
 {
 	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
 	struct frame_loc loc = {*id,     (uint32_t) e->offset, e->length, i,
@@ -121,6 +139,14 @@ static int read_whole(struct check *k, const struct pack_id *id, const struct pa
 				    e->kind == FRAME_NODE ? NODE_BYTES : CHUNK_BYTES);
 }
 
+static int read_whole(struct check *k, const struct pack_id *id, const struct pack_entry *e,
+		      uint32_t i, void *dst)
+{
+	int r = read_once(k, id, e, i, dst);
+
+	return r == -EIO ? read_once(k, id, e, i, dst) : r;
+}
+
 /* Moves what is good out of a damaged pack, then the pack aside. */
 static int salvage(struct check *k, const struct pack_id *id, struct pack_index *x, struct err *err)
 {
@@ -136,8 +162,12 @@ static int salvage(struct check *k, const struct pack_id *id, struct pack_index 
 	for (uint32_t i = 0; i < x->n && r >= 0; i++) {
 		const struct pack_entry *e = &x->entries[i];
 
-		if (read_whole(k, id, e, i, plain) >= 0)
+		int got = read_whole(k, id, e, i, plain);
+
+		if (got >= 0)
 			r = put_frame(k, &e->name, (enum frame_kind) e->kind, e->level, plain, err);
+		else if (unrelated(got))
+			r = err_set(err, got, "cannot read a damaged pack: %s", strerror(-got));
 	}
 	if (r >= 0)
 		r = session_writer(k->ss, k->region, &w, err);
@@ -168,8 +198,8 @@ static int check_frames(struct check *k, const struct pack_id *id, const struct 
 		r = prove_frame(k, id, i, &x->entries[i]);
 		if (r >= 0)
 			continue;
-		if (r == -ENOMEM)
-			return err_set(err, r, "out of memory");
+		if (unrelated(r))
+			return err_set(err, r, "pack %s: %s", pack, strerror(-r));
 		*ret_bad = true;
 		k->ret->damaged_frames++;
 		if (!dmap_get(&k->damaged, &x->entries[i].name, &fresh))
@@ -179,6 +209,15 @@ static int check_frames(struct check *k, const struct pack_id *id, const struct 
 			digest_hex(&x->entries[i].name, hex));
 	}
 	return 0;
+}
+
+static int load_index(struct check *k, const struct pack_id *id, struct pack_index *x,
+		      struct err *err)
+{
+	struct region *g = k->s->regions[k->region].region;
+	int r = pack_index_load(g, id, x, err);
+
+	return r == -EIO ? pack_index_load(g, id, x, err) : r;
 }
 
 static int check_pack(struct check *k, const struct pack_row *row, struct err *err)
@@ -192,8 +231,8 @@ static int check_pack(struct check *k, const struct pack_row *row, struct err *e
 
 	hex_encode(row->id.b, sizeof(row->id.b), pack);
 	k->ret->packs++;
-	r = pack_index_load(g->region, &row->id, &x, &own);
-	if (r == -ENOMEM || r == -EPROTO)
+	r = load_index(k, &row->id, &x, &own);
+	if (unrelated(r))
 		return err_set(err, r, "%s", err_str(&own));
 	if (r < 0) {
 		finding(k, "pack %s: %s", pack, err_str(&own));
@@ -239,7 +278,9 @@ static int stray_key(void *arg, const char *key, uint64_t bytes)
 	     packs_get(k->s->meta, g->region->name, &id, &row, NULL) >= 0))
 		return 0;
 	k->ret->strays++;
-	r = pack_id_of_key(key, &id) < 0 ? -EINVAL : pack_index_load(g->region, &id, &x, NULL);
+	r = pack_id_of_key(key, &id) < 0 ? -EINVAL : load_index(k, &id, &x, NULL);
+	if (unrelated(r))
+		return err_set(st->err, r, "%s: %s", key, strerror(-r));
 	finding(k, "%s: no row; %s", key, r >= 0 ? "a valid pack" : "not a valid pack");
 	if (!healing(k))
 		return 0;
@@ -248,10 +289,13 @@ static int stray_key(void *arg, const char *key, uint64_t bytes)
 	return packs_adopt(k->s->meta, g->region->name, &id, x.bytes, x.n, st->err);
 }
 
-/* A plain chunk or node from anywhere else; -ENOENT when nobody has it. */
+/* A plain chunk or node from anywhere else; -ENOENT when nobody has it, an unrelated error when
+ * that could not be found out. */
 static int fetch_elsewhere(struct check *k, const struct digest *name, enum frame_kind kind,
 			   unsigned level, void *dst)
 {
+	int doubt = -ENOENT;
+
 	for (size_t o = 0; o <= k->n_others; o++) {
 		struct store *s = o == 0 ? k->s : k->others[o - 1];
 
@@ -266,9 +310,11 @@ static int fetch_elsewhere(struct check *k, const struct digest *name, enum fram
 				    : fetch_chunk(s, i, k->codec, name, dst, NULL);
 			if (r >= 0)
 				return 0;
+			if (unrelated(r))
+				doubt = r;
 		}
 	}
-	return -ENOENT;
+	return doubt;
 }
 
 /* A name that a root needs is not to be had here. */
@@ -286,7 +332,10 @@ static int missing(struct check *k, const struct digest *name, enum frame_kind k
 			digest_hex(name, hex));
 		return 0;
 	}
-	if (fetch_elsewhere(k, name, kind, level, plain) < 0) {
+	r = fetch_elsewhere(k, name, kind, level, plain);
+	if (unrelated(r))
+		return err_set(err, r, "cannot fetch what is missing: %s", strerror(-r));
+	if (r < 0) {
 		k->ret->lost++;
 		finding(k, "%s %s is missing here and everywhere",
 			kind == FRAME_NODE ? "node" : "chunk", digest_hex(name, hex));
@@ -320,7 +369,7 @@ static int visit_node(void *arg, const struct digest *name, unsigned level, stru
 		cache_give(k->s->cache, e);
 		return 1;
 	}
-	return r == -ENOMEM ? err_set(err, r, "out of memory")
+	return unrelated(r) ? err_set(err, r, "cannot read a node: %s", strerror(-r))
 			    : missing(k, name, FRAME_NODE, level, err);
 }
 
@@ -328,16 +377,18 @@ static int visit_chunk(void *arg, const struct digest *name, struct err *err)
 {
 	struct check *k = arg;
 	struct frame_loc loc;
-	bool fresh, there;
+	bool fresh;
 	int r;
 
 	if (!dmap_get(&k->seen, name, &fresh))
 		return err_set(err, -ENOMEM, "out of memory");
 	if (!fresh)
 		return 0;
-	there = fetch_locate(k->s, k->region, name, &loc, NULL) >= 0;
-	if (there)
+	r = fetch_locate(k->s, k->region, name, &loc, NULL);
+	if (r >= 0)
 		return 0;
+	if (unrelated(r))
+		return err_set(err, r, "cannot look for a chunk: %s", strerror(-r));
 	r = missing(k, name, FRAME_CHUNK, 0, err);
 	return r < 0 ? r : 0;
 }

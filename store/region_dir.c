@@ -26,12 +26,18 @@ struct cached_fd {
 	uint64_t used; /* clock of the last use */
 };
 
+static const char *const top_dirs[] = {"packs",      "manifests", "catalog",
+				       "quarantine", "tmp",       "epochs"};
+#define SHARDS 256 /* by two hex digits, below a top directory */
+
 struct region_dir {
 	struct region base;
 	char *path;
 	int dirfd;
 	bool read_only;
 	atomic_bool failed;
+	/* Directories known to be durable; the last of a row is the top directory itself. */
+	atomic_bool durable[ARRAY_SIZE(top_dirs)][SHARDS + 1];
 	struct journal *journal;
 
 	pthread_mutex_t lock; /* guards what follows */
@@ -260,28 +266,56 @@ static int sync_parent(struct region_dir *d, const char *key, struct err *err)
 	return 0;
 }
 
-/* Makes the directories above @key durable, one level at a time. */
+/* The note whether a directory is durable; NULL for one of another shape. */
+static atomic_bool *durable_note(struct region_dir *d, const char *dir)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(top_dirs); i++) {
+		size_t n = strlen(top_dirs[i]);
+		char *end;
+		unsigned long v;
+
+		if (!str_starts(dir, top_dirs[i]))
+			continue;
+		if (dir[n] == '\0')
+			return &d->durable[i][SHARDS];
+		if (dir[n] != '/' || strlen(dir + n + 1) != 2)
+			continue;
+		v = strtoul(dir + n + 1, &end, 16);
+		if (*end == '\0' && v < SHARDS)
+			return &d->durable[i][v];
+	}
+	return NULL;
+}
+
+/* Makes the directories above @key durable, one level at a time. One that exists may have been
+ * made by a process that did not get to sync it, so each is synced once by each opening. */
 static int make_parents(struct region_dir *d, const char *key, struct err *err)
 {
 	const struct sys *sys = sys_get();
 	char part[REGION_KEY_MAX];
 
 	for (const char *s = strchr(key, '/'); s; s = strchr(s + 1, '/')) {
+		atomic_bool *note;
 		int r;
 
 		(void) snprintf(part, sizeof(part), "%.*s", (int) (s - key), key);
+		note = durable_note(d, part);
+		if (note && atomic_load(note))
+			continue;
 		if (sys->mkdirat(d->dirfd, part, DIR_MODE & 0777) < 0) {
-			if (errno == EEXIST)
-				continue;
-			return err_set(err, -errno, "cannot make %s: %s", part, strerror(errno));
-		}
-		/* mkdir ignores the set-group-id bit in its mode. */
-		if (fchmodat(d->dirfd, part, DIR_MODE, 0) < 0)
+			if (errno != EEXIST)
+				return err_set(err, -errno, "cannot make %s: %s", part,
+					       strerror(errno));
+		} else if (fchmodat(d->dirfd, part, DIR_MODE, 0) < 0) {
+			/* mkdir ignores the set-group-id bit in its mode. */
 			return err_set(err, -errno, "cannot set the mode of %s: %s", part,
 				       strerror(errno));
+		}
 		r = sync_parent(d, part, err);
 		if (r < 0)
 			return r;
+		if (note)
+			atomic_store(note, true);
 	}
 	return 0;
 }
@@ -331,6 +365,24 @@ static int dir_quarantine(struct region *g, const char *key, struct err *err)
 	return err_set(err, -EEXIST, "cannot quarantine: too many of that name");
 }
 
+/* Removes this opening's temporaries. What cannot be removed now keeps its journal entry, so that
+ * a later start removes it. */
+static void tmp_close(struct region_dir *d)
+{
+	auto_free char *path = NULL;
+
+	if (d->tmpfd >= 0)
+		(void) close(d->tmpfd);
+	d->tmpfd = -1;
+	if (d->tmp_entry) {
+		(void) journal_undo(take_ptr(d->tmp_entry), NULL);
+		return;
+	}
+	path = d->tmp_path[0] ? strf("%s/%s", d->path, d->tmp_path) : NULL;
+	if (path)
+		(void) file_rm_rf(path, NULL);
+}
+
 /* Called with the lock held. */
 static int tmp_open(struct region_dir *d, struct err *err)
 {
@@ -340,14 +392,18 @@ static int tmp_open(struct region_dir *d, struct err *err)
 
 	if (d->tmpfd >= 0)
 		return 0;
+	tmp_close(d); /* of an attempt that failed half-way */
 	r = tmp_name(name);
 	if (r < 0)
 		return err_set(err, r, "no random name");
 	(void) snprintf(d->tmp_path, sizeof(d->tmp_path), "tmp/%s", name);
 	if (d->journal) {
+		/* Without a path nobody could undo the entry: no memory, no entry. */
 		json_t *facts =
-			json_pack("{s:o*}", "path", json_strf("%s/%s", d->path, d->tmp_path));
+			json_pack("{s:o}", "path", json_strf("%s/%s", d->path, d->tmp_path));
 
+		if (!facts)
+			return err_set(err, -ENOMEM, "out of memory");
 		r = journal_add(d->journal, "tree", facts, &d->tmp_entry, err);
 		if (r < 0)
 			return r;
@@ -464,11 +520,7 @@ static void dir_free(struct region *g)
 	for (unsigned i = 0; i < FD_CACHE; i++)
 		if (d->fds[i].key[0])
 			(void) close(d->fds[i].fd);
-	if (d->tmpfd >= 0) {
-		(void) close(d->tmpfd);
-		(void) sys_get()->unlinkat(d->dirfd, d->tmp_path, AT_REMOVEDIR);
-	}
-	journal_drop(d->tmp_entry);
+	tmp_close(d);
 	if (d->dirfd >= 0)
 		(void) close(d->dirfd);
 	(void) pthread_mutex_destroy(&d->lock);
@@ -524,6 +576,26 @@ static int format_check(struct region_dir *d, struct err *err)
 	return 0;
 }
 
+/* The names that lead to a new region are as durable as what is in it: its own, and those of the
+ * two directories above, which are made with it. Names further up are somebody else's. */
+static int sync_above(const char *path, struct err *err)
+{
+	auto_free char *at = strdup(path);
+
+	for (unsigned i = 0; at && i < 3 && strcmp(at, "/") != 0 && strcmp(at, ".") != 0; i++) {
+		char *up = path_dirname(at);
+		int r = up ? file_fsync_dir(up) : -ENOMEM;
+
+		free(at);
+		at = up;
+		if (r == -EACCES || r == -EINVAL || r == -EROFS)
+			return 0; /* not ours, or a file system that has no such thing */
+		if (r < 0)
+			return err_set(err, r, "cannot sync %s: %s", up ? up : path, strerror(-r));
+	}
+	return at ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
 int region_dir_open(const char *path, const struct region_options *o, struct region **ret,
 		    struct err *err)
 {
@@ -549,6 +621,8 @@ int region_dir_open(const char *path, const struct region_options *o, struct reg
 		if (d->dirfd < 0)
 			r = err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
 	}
+	if (r >= 0 && !o->read_only)
+		r = sync_above(path, err);
 	for (size_t i = 0; r >= 0 && !o->read_only && i < ARRAY_SIZE(subdirs); i++)
 		r = make_parents(d, subdirs[i], err);
 	if (r >= 0)

@@ -2,6 +2,7 @@
 #include "support/fault.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,6 +138,117 @@ const struct sys *fault_short(size_t bytes)
 	return &table;
 }
 
+/* One countdown for all threads. */
+struct countdown {
+	atomic_uint calls;
+	unsigned n; /* 0 = never */
+	bool for_ever;
+};
+
+static struct countdown any_sys, any_alloc;
+static int any_error;
+
+static bool any_due(struct countdown *c)
+{
+	unsigned i = atomic_fetch_add(&c->calls, 1) + 1;
+
+	return c->n != 0 && (i == c->n || (c->for_ever && i > c->n));
+}
+
+static bool any_sys_due(void)
+{
+	if (!any_due(&any_sys) || any_error == 0)
+		return false;
+	errno = any_error;
+	return true;
+}
+
+static int any_openat(int dirfd, const char *name, int flags, mode_t mode)
+{
+	return any_sys_due() ? -1 : sys_real.openat(dirfd, name, flags, mode);
+}
+
+/* How much of @n is moved; -1 with errno for a failure. */
+static ssize_t any_amount(size_t n)
+{
+	if (!any_due(&any_sys))
+		return (ssize_t) n;
+	errno = any_error;
+	return any_error ? -1 : n < 1 ? 0 : 1;
+}
+
+static ssize_t any_pread(int fd, void *p, size_t n, off_t at)
+{
+	ssize_t k = any_amount(n);
+
+	return k < 0 ? -1 : sys_real.pread(fd, p, (size_t) k, at);
+}
+
+static ssize_t any_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	ssize_t k = any_amount(n);
+
+	return k < 0 ? -1 : sys_real.pwrite(fd, p, (size_t) k, at);
+}
+
+static int any_fsync(int fd)
+{
+	return any_sys_due() ? -1 : sys_real.fsync(fd);
+}
+
+static int any_close(int fd)
+{
+	int r = sys_real.close(fd);
+
+	return any_sys_due() ? -1 : r;
+}
+
+static int any_renameat2(int ofd, const char *o, int nfd, const char *n, unsigned flags)
+{
+	return any_sys_due() ? -1 : sys_real.renameat2(ofd, o, nfd, n, flags);
+}
+
+static int any_unlinkat(int dirfd, const char *name, int flags)
+{
+	return any_sys_due() ? -1 : sys_real.unlinkat(dirfd, name, flags);
+}
+
+static int any_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+	return any_sys_due() ? -1 : sys_real.mkdirat(dirfd, name, mode);
+}
+
+static int any_ftruncate(int fd, off_t len)
+{
+	return any_sys_due() ? -1 : sys_real.ftruncate(fd, len);
+}
+
+const struct sys *fault_any(unsigned n, int error, bool for_ever)
+{
+	static const struct sys table = {
+		.openat = any_openat,
+		.pread = any_pread,
+		.pwrite = any_pwrite,
+		.fsync = any_fsync,
+		.close = any_close,
+		.renameat2 = any_renameat2,
+		.unlinkat = any_unlinkat,
+		.mkdirat = any_mkdirat,
+		.ftruncate = any_ftruncate,
+	};
+
+	any_error = error;
+	any_sys.n = n;
+	any_sys.for_ever = for_ever;
+	atomic_store(&any_sys.calls, 0);
+	return &table;
+}
+
+unsigned fault_any_calls(void)
+{
+	return atomic_load(&any_sys.calls);
+}
+
 /* The linker sends calls of malloc() and its kin here (--wrap). */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -153,7 +265,7 @@ char *__wrap_strndup(const char *s, size_t n);
 
 static bool alloc_due(void)
 {
-	if (!due(&alloc_fault.left, alloc_fault.armed))
+	if (!any_due(&any_alloc) && !due(&alloc_fault.left, alloc_fault.armed))
 		return false;
 	errno = ENOMEM;
 	return true;
@@ -209,4 +321,17 @@ void fault_alloc_nth(unsigned n, bool *armed)
 void fault_alloc_off(void)
 {
 	alloc_fault.left = 0;
+}
+
+void fault_alloc_any(unsigned n, bool for_ever)
+{
+	json_set_alloc_funcs(json_malloc, json_free);
+	any_alloc.n = n;
+	any_alloc.for_ever = for_ever;
+	atomic_store(&any_alloc.calls, 0);
+}
+
+unsigned fault_alloc_any_calls(void)
+{
+	return atomic_load(&any_alloc.calls);
 }

@@ -35,4 +35,16 @@ void fault_alloc_nth(unsigned n, bool *armed);
 /** fault_alloc_off() - allocations succeed again. */
 void fault_alloc_off(void);
 
+/* The same over all threads of the process, for code that works with many. */
+/** fault_any() - a table of which call number @n (from 1; 0 = none) fails with @error, and with
+ *  @for_ever each one after it. @error 0: reads and writes move at most one byte instead. */
+const struct sys *fault_any(unsigned n, int error, bool for_ever);
+/** fault_any_calls() - calls since fault_any(). */
+unsigned fault_any_calls(void);
+/** fault_alloc_any() - allocation number @n (from 1; 0 = none) of any thread fails, and with
+ *  @for_ever each one after it, until fault_alloc_any(0, false). */
+void fault_alloc_any(unsigned n, bool for_ever);
+/** fault_alloc_any_calls() - allocations since fault_alloc_any(). */
+unsigned fault_alloc_any_calls(void);
+
 #endif

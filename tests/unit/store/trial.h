@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tests of faults, crashes and rot share: small stores to start from, the operations
+ * under test, and the proof afterwards. Each trial works on a copy of a template and runs in a
+ * child, so that recovery finds a dead owner.
+ */
+#ifndef TESTS_UNIT_STORE_TRIAL_H
+#define TESTS_UNIT_STORE_TRIAL_H
+
+#include <stdbool.h>
+
+#include "store/maintain.h"
+
+#define TRIAL_NAMES 4
+
+/* What a store must hold: names and their disks' digests. */
+struct trial_model {
+	const char *names[TRIAL_NAMES];
+	struct digest digests[TRIAL_NAMES];
+	unsigned n;
+	bool nothing_aside; /* nothing was damaged, so nothing is in quarantine */
+};
+
+struct trial {
+	char *dir;       /* scratch: disks, templates */
+	char *other;     /* a store that holds all disks, to replicate and heal from */
+	char *templates; /* DIR/OPERATION is what an operation starts from */
+	struct digest base, v1, more;
+	int fd_base, fd_more, fd_over;
+};
+
+/* One thing that is done to a store. @publishes: the name it adds, or NULL. */
+struct trial_op {
+	const char *name;
+	int (*run)(const struct trial *t, struct store *s, struct err *err);
+	const char *publishes;
+	const char *drops; /* a name it removes */
+	bool heals;        /* starts damaged: whole only once it was done */
+};
+
+extern const struct trial_op trial_ops[];
+extern const unsigned n_trial_ops;
+
+/** trial_new() - make the templates; ends the program on failure. */
+void trial_new(struct trial *t);
+void trial_free(struct trial *t);
+/** trial_copy() - copy a store's directory, without lookup locks; made anew. */
+int trial_copy(const char *from, const char *to);
+/** trial_run() - open @store, run, close. */
+int trial_run(const struct trial *t, const struct trial_op *op, const char *store, struct err *err);
+/** trial_want() - what must hold after @op, done or not. */
+void trial_want(const struct trial *t, const struct trial_op *op, bool done,
+		struct trial_model *ret);
+/**
+ * trial_prove() - recover, check every byte, compare with the model
+ * @heal: damage is expected; it must be healed from the other store
+ *
+ * Return: 0, or -EBADMSG with what is wrong in @err, or another -errno.
+ */
+int trial_prove(const struct trial *t, const char *store, const struct trial_model *want, bool heal,
+		struct err *err);
+
+#endif
