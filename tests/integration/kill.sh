@@ -30,6 +30,4 @@ for i in $(seq 1 "${KILLS:-20}"); do
 		--api-version 2023-07-03 | jq -r .properties.provisioningState)"
 done
 check "the disk holds what the steps wrote" bash -c "'$KILN' shell kill${KILLS:-20}@three -g golden -- sh -c 'cat /etc/one /etc/two /etc/three' | tr '\n' ' ' | grep -qx 'one two three '"
-for r in eastus westeurope; do
-	check "store check of $r" "$KILN" store check --region $r
-done
+check "every chunk of every region is sound" "$KILN" store check --read-data
