@@ -3,7 +3,8 @@
  * A region is a place that keeps objects under keys ("packs/ab/ID.pack"). Backends stand behind
  * struct region_ops; the table of URL schemes is in region.c. Objects are immutable: a key is
  * written once, whole, and is durable before the call returns. All calls are safe from many
- * threads, except those on one region_put.
+ * threads, except those on one region_put. What exactly a backend must do, also when its calls
+ * fail, is what tests/unit/store/test_region.c asks of each.
  */
 #ifndef KILN_STORE_REGION_H
 #define KILN_STORE_REGION_H
