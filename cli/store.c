@@ -96,7 +96,7 @@ static int run_import(struct cli *cli, const struct cli_args *args)
 		r = store_ingest(c.session, 0, fd, 0, &cli->cancel, c.progress, &d, &st, &c.err);
 	if (r >= 0)
 		r = store_root_add(c.session, 0, "name", args->pos[1], &d, &c.err);
-	x = store_cmd_close(&c, cli);
+	x = store_cmd_close(&c, cli, r);
 	return r < 0 ? x : say_disk(cli, "imported", args->pos[1], &d, &st, start);
 }
 
@@ -139,7 +139,7 @@ static int run_export(struct cli *cli, const struct cli_args *args)
 
 		r = j ? cli_print_json(j) : -ENOMEM;
 	}
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_export = {
@@ -193,7 +193,7 @@ static int run_commit(struct cli *cli, const struct cli_args *args)
 	r = store_cmd_open(&c, cli, args);
 	if (r >= 0)
 		r = commit_overlay(&c, cli, args, parent, &d, &st);
-	x = store_cmd_close(&c, cli);
+	x = store_cmd_close(&c, cli, r);
 	return r < 0 ? x : say_disk(cli, "committed", args->pos[1], &d, &st, start);
 }
 
@@ -260,7 +260,7 @@ static int run_diff(struct cli *cli, const struct cli_args *args)
 			 size_human(o.bytes, size));
 	}
 	json_decref(o.list);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_diff = {
@@ -330,7 +330,7 @@ static int run_replicate(struct cli *cli, const struct cli_args *args)
 		r = store_root_add(c.session, 0, "name", args->pos[0], &d, &c.err);
 	store_session_end(take_ptr(c.session));
 	store_close(there);
-	x = store_cmd_close(&c, cli);
+	x = store_cmd_close(&c, cli, r);
 	return r < 0 ? x : say_disk(cli, "replicated", args->pos[0], &d, &st, start);
 }
 
@@ -382,7 +382,7 @@ static int run_list(struct cli *cli, const struct cli_args *args)
 		r = cli->json ? cli_print_json(o.list) : cli_table_print(cli, take_ptr(o.table));
 	cli_table_free(o.table);
 	json_decref(o.list);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_list = {
@@ -413,7 +413,7 @@ static int run_remove(struct cli *cli, const struct cli_args *args)
 	} else if (r >= 0) {
 		cli_note(cli, "removed %s; `kiln store gc` gives its space back", args->pos[0]);
 	}
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_remove = {

@@ -93,7 +93,7 @@ static int run_gc(struct cli *cli, const struct cli_args *args)
 	}
 	if (r >= 0 && cli->json)
 		r = cli_print_json(out);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_gc = {
@@ -211,7 +211,7 @@ static int run_check(struct cli *cli, const struct cli_args *args)
 		r = cli_print_json(out);
 	for (size_t i = 0; i < h.n; i++)
 		store_close(h.v[i]);
-	x = store_cmd_close(&c, cli);
+	x = store_cmd_close(&c, cli, r);
 	return x != EXIT_DONE ? x : whole ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -253,7 +253,7 @@ static int run_rebuild(struct cli *cli, const struct cli_args *args)
 	}
 	if (r >= 0 && cli->json)
 		r = cli_print_json(out);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_rebuild = {
@@ -329,7 +329,7 @@ static int run_stats(struct cli *cli, const struct cli_args *args)
 		(void) fputs(buf_str(&sums), stdout);
 	}
 	cli_table_free(table);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_stats = {
@@ -394,7 +394,7 @@ static int run_serve(struct cli *cli, const struct cli_args *args)
 	}
 	if (made)
 		(void) file_rm_rf(run, NULL);
-	return store_cmd_close(&c, cli);
+	return store_cmd_close(&c, cli, r);
 }
 
 const struct cli_command cmd_store_serve = {

@@ -26,13 +26,15 @@ int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *
 	return 0;
 }
 
-int store_cmd_close(struct store_cmd *c, struct cli *cli)
+int store_cmd_close(struct store_cmd *c, struct cli *cli, int r)
 {
 	bool opened = c->store;
 	int x = EXIT_DONE;
 
 	progress_free(c->progress);
 	cli_progress_free(c->bar);
+	if (r < 0 && opened && c->err.code >= 0)
+		err_set(&c->err, r, "standard output: %s", strerror(-r));
 	if (c->err.code < 0)
 		x = cli_fail(cli, &c->err);
 	else if (!opened)

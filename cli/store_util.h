@@ -21,8 +21,8 @@ struct store_cmd {
 /** store_cmd_open() - the store of --store DIR, else the data directory's. Return 0 or -errno
  *  (in @c->err). */
 int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *args);
-/** store_cmd_close() - releases everything; prints the error, if one is set. Return: exit status.
- */
-int store_cmd_close(struct store_cmd *c, struct cli *cli);
+/** store_cmd_close() - releases everything; prints the error, if one is set. @r: what the command
+ *  came to; a failure without an error is one of standard output. Return: exit status. */
+int store_cmd_close(struct store_cmd *c, struct cli *cli, int r);
 
 #endif
