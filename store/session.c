@@ -4,6 +4,7 @@
  * owner's text is "BOOT PID START", so that a crashed owner on this host is known at once.
  */
 #include <fcntl.h>
+#include <limits.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -81,14 +82,22 @@ static int read_boot_id(char dst[UUID_STR])
 bool session_owner_alive(void *arg, const char *owner, bool lease_over)
 {
 	const char *boot = arg;
+	size_t n = strlen(boot);
 	unsigned long long start;
-	char theirs[UUID_STR];
-	int pid;
+	char *end;
+	long pid;
 
 	/* Another host or an earlier boot of this one: only the lease can tell. */
-	if (sscanf(owner, "%36s %d %llu", theirs, &pid, &start) != 3 || strcmp(theirs, boot) != 0)
+	if (strncmp(owner, boot, n) != 0 || owner[n] != ' ')
 		return !lease_over;
-	return proc_alive(pid, start);
+	errno = 0;
+	pid = strtol(owner + n + 1, &end, 10);
+	if (pid <= 0 || pid > INT_MAX || *end != ' ')
+		return !lease_over;
+	start = strtoull(end + 1, &end, 10);
+	if (*end || errno)
+		return !lease_over;
+	return proc_alive((pid_t) pid, start);
 }
 
 int session_boot_id(char dst[UUID_STR], struct err *err)

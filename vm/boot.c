@@ -212,10 +212,15 @@ static void add_stage(json_t *stages, const char *name, double seconds)
  * left out; it is a guest's word. */
 static void add_guest_stages(json_t *stages, const char *clock, double now)
 {
-	double uptime = 0, init_us = 0, finish_us = 0, kernel;
+	double uptime, init_us, finish_us, kernel;
+	char *rest;
 
-	if (!clock || sscanf(clock, "%lf %lf %lf", &uptime, &init_us, &finish_us) < 1)
+	if (!clock)
 		return;
+	/* A number that is missing is 0. */
+	uptime = strtod(clock, &rest);
+	init_us = strtod(rest, &rest);
+	finish_us = strtod(rest, &rest);
 	kernel = now - uptime;
 	if (!(uptime > 0 && kernel >= 0))
 		return;
