@@ -198,7 +198,7 @@ static void thawer_stop(struct thawer *t, bool thawed)
 
 static int freeze_and_snapshot(struct chain *c, struct chain_sealed *s, struct err *err)
 {
-	struct thawer t;
+	struct thawer t = {.pid = -1, .pidfd = -1, .life_fd = -1};
 	bool thawed;
 	int r = thawer_start(c, &t, err);
 

@@ -316,7 +316,8 @@ static int choose_version(const struct ensure *e, int64_t date_s, char ret[32])
 
 	if (!gmtime_r(&t, &tm))
 		return err_set(e->err, -EINVAL, "platform image: date %lld", (long long) date_s);
-	date = (unsigned long) ((tm.tm_year + 1900) * 10000 + (tm.tm_mon + 1) * 100 + tm.tm_mday);
+	date = ((unsigned long) tm.tm_year + 1900) * 10000 + ((unsigned long) tm.tm_mon + 1) * 100 +
+	       (unsigned long) tm.tm_mday;
 	for (size_t k = 0; k < json_array_size(e->kept); k++) {
 		const char *s = json_str_at(json_array_get(e->kept, k), "version");
 		struct platform_version v;

@@ -162,11 +162,15 @@ static int run_update(const struct platform_env *env, const char *conf, struct e
 	int r;
 
 	if (getenv("http_proxy"))
-		envp[n++] = http = strf("http_proxy=%s", getenv("http_proxy"));
+		http = strf("http_proxy=%s", getenv("http_proxy"));
 	if (getenv("https_proxy"))
-		envp[n++] = https = strf("https_proxy=%s", getenv("https_proxy"));
-	if (!config)
+		https = strf("https_proxy=%s", getenv("https_proxy"));
+	if (!config || (getenv("http_proxy") && !http) || (getenv("https_proxy") && !https))
 		return err_set(err, -ENOMEM, "out of memory");
+	if (http)
+		envp[n++] = http;
+	if (https)
+		envp[n++] = https;
 	r = proc_run(&spec, &res, err);
 	if (r < 0)
 		return err_ctx(err, r, "apt-get update");

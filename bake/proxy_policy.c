@@ -321,7 +321,7 @@ int proxy_parse(const char *head, size_t n, struct proxy_request *ret, struct er
 	auto_buf struct buf out = BUF_INIT(2 * PROXY_HEAD_MAX);
 	const char *p = head, *end = head + n, *bad;
 	struct proxy_request r = {0};
-	struct view line, method, target, authority, path = {"", 0};
+	struct view line, method, target, authority = {"", 0}, path = {"", 0};
 	bool ok;
 
 	if (!line_next(&p, end, &line) || !split_request_line(line, &method, &target))

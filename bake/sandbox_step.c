@@ -201,7 +201,7 @@ int sandbox_step(const json_t *spec, int life_fd, struct err *err)
 {
 	struct step s = {.spec = spec, .terminal = json_bool_at(spec, "terminal", false)};
 	int go[2], r, status;
-	struct stat tty;
+	struct stat tty = {0};
 	pid_t pid;
 
 	if (!json_str_at(spec, "device") || !json_str_at(spec, "crun"))

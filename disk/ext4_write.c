@@ -595,7 +595,7 @@ static int write_all(struct writer *w, int fd, uint64_t offset)
 	errcode_t e;
 	int r = fstree_add_dir(w->tree, "lost+found", 0700, w->err);
 
-	if (r == 0)
+	if (r >= 0)
 		r = open_fs(w, fd, offset);
 	if (r < 0)
 		return r;

@@ -122,14 +122,15 @@ static int child_add(struct fstree *t, struct fstree_node *d, const char *name, 
 	bool found;
 	size_t at = child_slot(d, name, n, &found);
 
-	if (found) {
+	if (found && d->child) {
 		*ret = d->child[at];
 		return 0;
 	}
 	if (t->n_entries >= FSTREE_MAX_ENTRIES)
 		return err_set(err, -EFBIG, "more than %u files", FSTREE_MAX_ENTRIES);
-	if (d->n == d->cap) {
+	if (!d->child || d->n == d->cap) {
 		size_t cap = d->cap ? d->cap * 2 : 8;
+		/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 		struct fstree_node **v = reallocarray(d->child, cap, sizeof(*v));
 
 		if (!v)

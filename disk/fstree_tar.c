@@ -31,20 +31,28 @@ static int map_file(struct fstree *t, const char *path, struct fstree_map **ret,
 	struct stat st;
 	int r = file_open_regular(AT_FDCWD, path, &fd);
 
-	if (r < 0 || fstat(fd, &st) < 0)
-		return err_set(err, r < 0 ? r : -errno, "%s: cannot open", path);
-	if (st.st_size < 1024)
-		return err_set(err, -EBADMSG, "%s: %lld bytes are no tar file", path,
-			       (long long) st.st_size);
+	if (r < 0 || fstat(fd, &st) < 0) {
+		r = r < 0 ? r : -errno;
+		err_set(err, r, "%s: cannot open", path);
+		return r;
+	}
+	if (st.st_size < 1024) {
+		err_set(err, -EBADMSG, "%s: %lld bytes are no tar file", path,
+			(long long) st.st_size);
+		return -EBADMSG;
+	}
 	m = calloc(1, sizeof(*m));
-	if (!m)
-		return err_set(err, -ENOMEM, "%s: out of memory", path);
+	if (!m) {
+		err_set(err, -ENOMEM, "%s: out of memory", path);
+		return -ENOMEM;
+	}
 	m->n = (size_t) st.st_size;
 	m->p = mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (m->p == MAP_FAILED) {
 		r = -errno;
 		free(m);
-		return err_set(err, r, "%s: cannot map", path);
+		err_set(err, r, "%s: cannot map", path);
+		return r;
 	}
 	m->next = *fstree_maps(t);
 	*fstree_maps(t) = m;
@@ -234,7 +242,7 @@ static int read_tar(struct fstree *t, const char *path, struct cancel *cancel, s
 	if (!a)
 		return err_set(err, -ENOMEM, "%s: out of memory", path);
 	r = map_file(t, path, &m, err);
-	if (r < 0)
+	if (r < 0 || !m)
 		return r;
 	if (archive_read_support_filter_none(a) != ARCHIVE_OK ||
 	    archive_read_support_format_tar(a) != ARCHIVE_OK ||

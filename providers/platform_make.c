@@ -84,9 +84,9 @@ int platform_make(struct app *a, unsigned region, const char *urn, struct cancel
 	bool made = false;
 	int r = scratch ? file_mkdir_p(scratch, 0700, err) : no_memory(err);
 
-	if (r == 0)
+	if (r >= 0)
 		r = parse_urn(urn, &copy, &sku, &version, err);
-	if (r == 0)
+	if (r >= 0)
 		r = platform_ensure(&env, sku, version, &img, &made, err);
 	if (r < 0)
 		return r;

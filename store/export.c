@@ -92,8 +92,8 @@ static int find_plugin(const char *plugin, char **ret, struct err *err)
 	auto_free char *dir = exe ? path_dirname(exe) : NULL;
 	auto_free char *beside = dir ? strf("%s/nbd/" PLUGIN_SO, dir) : NULL;
 	auto_free char *same = dir ? strf("%s/" PLUGIN_SO, dir) : NULL;
-	const char *tries[] = {plugin, plugin ? NULL : env, beside, same,
-			       KILN_PLUGIN_DIR "/" PLUGIN_SO};
+	const char *installed = KILN_PLUGIN_DIR "/" PLUGIN_SO;
+	const char *tries[] = {plugin, plugin ? NULL : env, beside, same, installed};
 
 	for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
 		if (!tries[i] || (i < 2 && !*tries[i]))

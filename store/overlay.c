@@ -64,7 +64,7 @@ static int add_extent(struct map *m, const struct store_extent *e)
 		last->length += e->length;
 		return 0;
 	}
-	if (m->n == m->cap) {
+	if (!m->e || m->n == m->cap) {
 		size_t cap = m->cap ? m->cap * 2 : 256;
 		struct store_extent *p;
 

@@ -116,11 +116,12 @@ static void handle(struct client *c, const json_t *req)
 static void drain_console(struct client *c)
 {
 	struct guest *g = c->guest;
-	unsigned before = g->scan.seen, seen;
+	unsigned before, seen;
 	int r;
 
-	if (g->console_fd < 0)
+	if (!g || g->console_fd < 0)
 		return;
+	before = g->scan.seen;
 	/* One read at a time while it runs, so that a chatty guest cannot keep the thread. */
 	r = guest_console(g);
 	if (r < 0) {
