@@ -35,14 +35,19 @@ static void judge(const struct arm_id *id)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	auto_free char *text = strndup((const char *) data, size);
-	auto_free char *location = text ? location_normalize(text) : NULL;
+	auto_free char *text = calloc(1, size + 1);
+	auto_free char *location = NULL;
 	struct target t = {0};
 	struct arm_id id = {0};
 	struct err err = ERR_INIT;
 	int r;
 
-	if (!text || !location)
+	if (!text)
+		return 0;
+	if (size > 0)
+		memcpy(text, data, size);
+	location = location_normalize(text);
+	if (!location)
 		return 0;
 	assert(strlen(location) <= strlen(text) && !strchr(location, ' '));
 	r = target_parse(text, &t, &err);

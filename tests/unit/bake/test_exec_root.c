@@ -26,6 +26,10 @@ static int setup(void **state)
 	static const char *const dirs[] = {"etc",         "usr/sbin", "root", "home/ann/.ssh",
 					   "var/log/app", "var/tmp",  "tmp"};
 
+	if (!r)
+		return -1;
+	*state = r;
+	r->fd = -1;
 	(void) snprintf(r->path, sizeof(r->path), "/tmp/kiln-root.XXXXXX");
 	if (!mkdtemp(r->path))
 		return -1;
@@ -36,8 +40,7 @@ static int setup(void **state)
 			return -1;
 	}
 	r->fd = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = r;
-	return 0;
+	return r->fd < 0 ? -1 : 0;
 }
 
 static int teardown(void **state)
