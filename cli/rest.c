@@ -122,8 +122,8 @@ static int rest_work(struct rest *r, const struct arm_response *res)
 	return r->wait ? rest_final(r, res) : EXIT_DONE;
 }
 
-/* The operation that keeps the request's resource busy, or "". */
-static void rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
+/* Does an operation keep the request's resource busy? *@ret is its name, or "". */
+static bool rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
 {
 	auto_free char *path = strndup(r->target, strcspn(r->target, "?"));
 	const char *host = path ? strstr(path, "://") : NULL;
@@ -132,9 +132,10 @@ static void rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
 
 	ret[0] = '\0';
 	if (!slash || arm_id_parse(slash, &id, NULL) < 0)
-		return;
+		return false;
 	/* an action's last word is no resource */
 	(void) arm_running(r->app->arm, id.name ? id.text : id.parent, ret, NULL);
+	return ret[0];
 }
 
 /* A command that was killed, or told not to wait, leaves its operation to the next one. Whoever
@@ -146,16 +147,14 @@ static bool rest_take_over(struct rest *r)
 	struct cli_progress *p;
 	int code;
 
-	rest_busy(r, op);
-	if (!op[0])
+	if (!rest_busy(r, op))
 		return false;
 	p = cli_progress_new(r->cli);
 	code = arm_work(r->app->arm, NULL, cli_progress_sink(p), &r->cli->cancel, NULL);
 	cli_progress_free(p);
 	if (code < 0)
 		return false;
-	rest_busy(r, op);
-	return !op[0];
+	return !rest_busy(r, op);
 }
 
 static int rest_run(struct rest *r)
