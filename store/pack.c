@@ -50,13 +50,32 @@ static int parse_entries(const uint8_t *raw, uint32_t n, uint64_t trailer, struc
 	return 0;
 }
 
+/* A version or flag that this program does not know is a newer program's, unless head and foot
+ * contradict each other: then it is damage. -EPROTO with @ret->n set: the checksum will tell. */
+static int head_and_foot(const uint8_t *head, const uint8_t *foot, struct pack_index *ret,
+			 uint64_t *ret_trailer, struct err *err)
+{
+	int h = pack_header_parse(head, &ret->header, err);
+	int f;
+
+	if (h < 0 && h != -EPROTO)
+		return h;
+	f = pack_footer_parse(foot, ret->bytes, &ret->n, ret_trailer, h < 0 ? NULL : err);
+	if (h >= 0)
+		return f == -EPROTO ? err_ctx(err, -EBADMSG, "unlike its header") : f;
+	if (f < 0)
+		ret->n = 0;
+	return f == -EBADMSG ? err_set(err, f, "pack trailer: damaged") : h;
+}
+
 int pack_index_load(struct region *g, const struct pack_id *id, struct pack_index *ret,
 		    struct err *err)
 {
 	uint8_t head[PACK_HEADER_BYTES], foot[PACK_FOOTER_BYTES];
 	auto_free uint8_t *raw = NULL;
 	char key[REGION_KEY_MAX];
-	uint64_t trailer;
+	uint64_t trailer = 0;
+	bool strange;
 	int r;
 
 	*ret = (struct pack_index){0};
@@ -71,23 +90,25 @@ int pack_index_load(struct region *g, const struct pack_id *id, struct pack_inde
 	if (r >= 0)
 		r = region_get(g, key, ret->bytes - sizeof(foot), foot, sizeof(foot), err);
 	if (r >= 0)
-		r = pack_header_parse(head, &ret->header, err);
+		r = head_and_foot(head, foot, ret, &trailer, err);
 	if (r >= 0 && memcmp(&ret->header.id, id, sizeof(*id)) != 0)
 		r = err_set(err, -EBADMSG, "its header has another id");
-	if (r >= 0)
-		r = pack_footer_parse(foot, ret->bytes, &ret->n, &trailer, err);
-	if (r < 0) {
+	strange = r == -EPROTO;
+	if (r < 0 && !strange) {
 		ret->n = 0; /* the footer's count was not to be believed */
 		return err_ctx(err, r, "%s", key);
 	}
+	if (ret->n == 0)
+		return err_ctx(err, r, "%s", key);
 	raw = malloc((size_t) ret->n * PACK_ENTRY_BYTES);
 	ret->entries = reallocarray(NULL, ret->n, sizeof(*ret->entries));
-	if (!raw || !ret->entries)
-		r = err_set(err, -ENOMEM, "out of memory");
+	r = raw && ret->entries ? 0 : err_set(err, -ENOMEM, "out of memory");
 	if (r >= 0)
 		r = region_get(g, key, trailer, raw, (size_t) ret->n * PACK_ENTRY_BYTES, err);
 	if (r >= 0)
 		r = pack_entries_check(head, raw, ret->n, foot, err);
+	if (r >= 0 && strange)
+		r = pack_header_parse(head, &ret->header, err); /* it is as it was written */
 	if (r >= 0)
 		r = parse_entries(raw, ret->n, trailer, ret->entries, err);
 	if (r < 0) {

@@ -1,0 +1,22 @@
+#!/bin/bash
+# The image store after power cuts, kills and rot. The programs are tests/unit/store/crash_states.c,
+# kill.c and rot.c; a seed from $SEED, else of the day, is printed and repeats a run.
+# shellcheck source=tests/integration/lib.sh
+. "$SRC/tests/integration/lib.sh"
+P=$(dirname "${KILN_EXE:-$KILN}")/tests/unit/store
+SEED=${SEED:-$(date +%j)}
+echo "SEED=$SEED"
+
+quietly() { # COMMAND...: its last line is shown also on success
+	local got=0
+	"$@" >"$T/run.out" 2>&1 || got=$?
+	cat "$T/run.out"
+	tail -n 1 "$T/run.out" >>"$T/totals"
+	return $got
+}
+check power-cut-states quietly "$P/store-crash" 3600 "$SEED"
+# Without syncs the same states must be found damaged: they are hard enough, and damage is seen.
+check power-cut-states-of-a-lying-disk status 1 "$P/store-crash" 120 "$SEED" lying
+check kill-at-any-call quietly "$P/store-kill" 1300 "$SEED"
+check rot-is-found-and-healed quietly "$P/store-rot" 500 "$SEED"
+sed 's/^/  /' "$T/totals"

@@ -1,0 +1,19 @@
+#!/bin/bash
+# The same at full length: 200,000 power-cut states, a kill at every system call with twenty seeds of
+# timing, 10,000 damages. SHARD=i/n does one part of n.
+# shellcheck source=tests/integration/lib.sh
+. "$SRC/tests/integration/lib.sh"
+P=$(dirname "${KILN_EXE:-$KILN}")/tests/unit/store
+shard=${SHARD:-1/1}
+i=${shard%/*} n=${shard#*/}
+
+for ((s = i; s <= 50; s += n)); do
+	check "power-cut-states-seed-$s" "$P/store-crash" 4000 "$s"
+done
+for ((s = i; s <= 20; s += n)); do
+	check "kill-at-every-call-$s" "$P/store-kill" 0 "$s"
+	check "rot-seed-$s" "$P/store-rot" 500 "$((1000 + s))"
+done
+for ((s = i; s <= 1; s += n)); do
+	KILN_FAULTS_ALL=1 check every-fault "$P/store-test_faults"
+done

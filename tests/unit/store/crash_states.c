@@ -1,0 +1,797 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * States that a power cut may leave: `store-crash COUNT SEED [OPERATION | lying]`. Each operation
+ * is recorded once: its writes, syncs, renames, removals, directories, and how far the database had
+ * committed at each. Then states are built from it: a prefix of the calls; names that were not
+ * synced there, or not, in any order; data that was not synced there, absent, zero or torn; the
+ * database at any commit of that moment; the lookup gone. In each the store must recover by itself
+ * and hold what was acknowledged.
+ *
+ * A rename is one step that is durable once either directory is synced; a new name is durable only
+ * once its own directory is. On a lying disk, which syncs nothing, damage is found: that shows that
+ * the states are hard enough.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "trial.h"
+
+#define OPS_MAX   4096
+#define NAMES_MAX 512
+#define SEEN_MAX  65536
+#define PATH_ROOM 256
+#define DIRECTORY (-1)
+#define GONE      (-2)
+#define TEMPLATE  (-3) /* a file that was there before */
+
+enum op_kind {
+	OP_CREATE,
+	OP_WRITE,
+	OP_TRUNCATE,
+	OP_SYNC,
+	OP_SYNC_DIR,
+	OP_RENAME,
+	OP_UNLINK,
+	OP_MKDIR
+};
+
+struct op {
+	enum op_kind kind;
+	char path[PATH_ROOM]; /* within the store */
+	char to[PATH_ROOM];
+	uint8_t *data;
+	size_t n;
+	uint64_t at;
+	uint64_t wal; /* bytes of the database's log after the call */
+};
+
+static struct {
+	pthread_mutex_t lock;
+	const char *store; /* absolute, with a slash at the end */
+	struct op ops[OPS_MAX];
+	unsigned n;
+	bool overflow;
+} rec = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t wal_now(void)
+{
+	char path[PATH_ROOM * 2];
+	struct stat st;
+
+	(void) snprintf(path, sizeof(path), "%sstore.db-wal", rec.store);
+	return stat(path, &st) < 0 ? 0 : (uint64_t) st.st_size;
+}
+
+/* Path in the store, or false: not there, or of the database or the lookup, which are modelled
+ * otherwise. */
+static bool within(int dirfd, const char *name, char dst[PATH_ROOM])
+{
+	char full[PATH_ROOM * 2], link[64];
+	size_t n = strlen(rec.store);
+	ssize_t k = 0;
+
+	if (!name || name[0] != '/') {
+		(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+		k = readlink(link, full, PATH_ROOM);
+		if (k < 0)
+			return false;
+		full[k] = '\0';
+		if (name)
+			(void) snprintf(full + k, sizeof(full) - (size_t) k, "/%s", name);
+	} else {
+		(void) snprintf(full, sizeof(full), "%s", name);
+	}
+	if (!str_starts(full, rec.store) || strlen(full + n) >= PATH_ROOM)
+		return false;
+	(void) snprintf(dst, PATH_ROOM, "%s", full + n);
+	return !str_starts(dst, "store.db") && !str_starts(dst, "lookup") &&
+	       !strstr(dst, ".lock") && !strstr(dst, "(deleted)") && !strstr(dst, "/lock");
+}
+
+static struct op *note(enum op_kind kind, const char *path)
+{
+	struct op *o = &rec.ops[rec.n];
+
+	if (rec.n == OPS_MAX) {
+		rec.overflow = true;
+		return &rec.ops[0];
+	}
+	rec.n++;
+	*o = (struct op){.kind = kind, .wal = wal_now()};
+	(void) snprintf(o->path, sizeof(o->path), "%s", path);
+	return o;
+}
+
+static int rec_openat(int dirfd, const char *name, int flags, mode_t mode)
+{
+	char path[PATH_ROOM];
+	int fd, e;
+	bool fresh;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	fresh = (flags & O_CREAT) && faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	fd = sys_real.openat(dirfd, name, flags, mode);
+	e = errno;
+	if (fd >= 0 && fresh && within(dirfd, name, path))
+		(void) note(OP_CREATE, path);
+	(void) pthread_mutex_unlock(&rec.lock);
+	errno = e;
+	return fd;
+}
+
+static ssize_t rec_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	char path[PATH_ROOM];
+	ssize_t k;
+	int e;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	k = sys_real.pwrite(fd, p, n, at);
+	e = errno;
+	if (k > 0 && within(fd, NULL, path)) {
+		struct op *o = note(OP_WRITE, path);
+
+		o->data = malloc((size_t) k);
+		o->n = (size_t) k;
+		o->at = (uint64_t) at;
+		if (o->data)
+			memcpy(o->data, p, (size_t) k);
+	}
+	(void) pthread_mutex_unlock(&rec.lock);
+	errno = e;
+	return k;
+}
+
+static int rec_fsync(int fd)
+{
+	char path[PATH_ROOM];
+	struct stat st;
+	int r;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	r = sys_real.fsync(fd);
+	if (r == 0 && fstat(fd, &st) == 0 && within(fd, NULL, path))
+		(void) note(S_ISDIR(st.st_mode) ? OP_SYNC_DIR : OP_SYNC, path);
+	(void) pthread_mutex_unlock(&rec.lock);
+	return r;
+}
+
+static int rec_renameat2(int ofd, const char *o, int nfd, const char *n, unsigned flags)
+{
+	char from[PATH_ROOM], to[PATH_ROOM];
+	int r, e;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	r = sys_real.renameat2(ofd, o, nfd, n, flags);
+	e = errno;
+	if (r == 0 && within(ofd, o, from) && within(nfd, n, to)) {
+		struct op *x = note(OP_RENAME, from);
+
+		(void) snprintf(x->to, sizeof(x->to), "%s", to);
+	}
+	(void) pthread_mutex_unlock(&rec.lock);
+	errno = e;
+	return r;
+}
+
+static int rec_unlinkat(int dirfd, const char *name, int flags)
+{
+	char path[PATH_ROOM];
+	int r, e;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	r = sys_real.unlinkat(dirfd, name, flags);
+	e = errno;
+	if (r == 0 && within(dirfd, name, path))
+		(void) note(OP_UNLINK, path);
+	(void) pthread_mutex_unlock(&rec.lock);
+	errno = e;
+	return r;
+}
+
+static int rec_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+	char path[PATH_ROOM];
+	int r, e;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	r = sys_real.mkdirat(dirfd, name, mode);
+	e = errno;
+	if (r == 0 && within(dirfd, name, path))
+		(void) note(OP_MKDIR, path);
+	(void) pthread_mutex_unlock(&rec.lock);
+	errno = e;
+	return r;
+}
+
+static int rec_ftruncate(int fd, off_t len)
+{
+	char path[PATH_ROOM];
+	int r;
+
+	(void) pthread_mutex_lock(&rec.lock);
+	r = sys_real.ftruncate(fd, len);
+	if (r == 0 && within(fd, NULL, path))
+		note(OP_TRUNCATE, path)->at = (uint64_t) len;
+	(void) pthread_mutex_unlock(&rec.lock);
+	return r;
+}
+
+/* What is known of one file: as programs see it, and as the disk has it for certain. */
+struct file {
+	uint8_t *now, *synced;
+	size_t n_now, n_synced;
+};
+
+struct name {
+	char path[PATH_ROOM];
+	int what; /* index of a file, or one of the words above */
+};
+
+struct space {
+	struct name v[NAMES_MAX];
+	unsigned n;
+};
+
+struct pending {
+	const struct op *op;
+	int what;
+};
+
+struct model {
+	struct space seen, durable; /* what programs see; what is certain */
+	struct pending pending[OPS_MAX];
+	unsigned n_pending;
+	struct file files[NAMES_MAX];
+	int n_files;
+};
+
+static struct model sim;
+static struct space start; /* the template's names */
+static bool lying;         /* a disk that only says that it synced */
+
+static struct name *find(struct space *s, const char *path)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].path, path) == 0)
+			return &s->v[i];
+	return NULL;
+}
+
+static void set(struct space *s, const char *path, int what)
+{
+	struct name *n = find(s, path);
+
+	if (!n) {
+		if (s->n == NAMES_MAX)
+			abort();
+		n = &s->v[s->n++];
+		(void) snprintf(n->path, sizeof(n->path), "%s", path);
+	}
+	n->what = what;
+}
+
+static void apply(struct space *s, const struct pending *p)
+{
+	const struct op *o = p->op;
+	struct name *from;
+
+	switch (o->kind) {
+	case OP_MKDIR:
+		set(s, o->path, DIRECTORY);
+		break;
+	case OP_CREATE:
+		set(s, o->path, p->what);
+		break;
+	case OP_UNLINK:
+		set(s, o->path, GONE);
+		break;
+	default:
+		from = find(s, o->path);
+		if (from)
+			from->what = GONE;
+		if (p->what == TEMPLATE) /* its bytes are found by the name it had */
+			set(&sim.seen, "", TEMPLATE);
+		set(s, o->to, p->what);
+	}
+}
+
+static bool parent_is(const char *path, const char *dir)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t) (slash - path) : 0;
+
+	return strlen(dir) == n && strncmp(path, dir, n) == 0;
+}
+
+static void sync_dir(const char *dir)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < sim.n_pending; i++) {
+		struct pending p = sim.pending[i];
+
+		if (parent_is(p.op->path, dir) ||
+		    (p.op->kind == OP_RENAME && parent_is(p.op->to, dir)))
+			apply(&sim.durable, &p);
+		else
+			sim.pending[kept++] = p;
+	}
+	sim.n_pending = kept;
+}
+
+static struct file *file_of(const char *path)
+{
+	struct name *n = find(&sim.seen, path);
+
+	return n && n->what >= 0 ? &sim.files[n->what] : NULL;
+}
+
+static void step_data(const struct op *o)
+{
+	struct file *f = file_of(o->path);
+	size_t end = o->kind == OP_WRITE ? (size_t) o->at + o->n : (size_t) o->at;
+
+	if (!f)
+		return;
+	if (end > f->n_now || o->kind == OP_TRUNCATE) {
+		uint8_t *p = realloc(f->now, end + 1);
+
+		if (!p)
+			abort();
+		if (end > f->n_now)
+			memset(p + f->n_now, 0, end - f->n_now);
+		f->now = p;
+		f->n_now = end;
+	}
+	if (o->kind == OP_WRITE)
+		memcpy(f->now + o->at, o->data, o->n);
+}
+
+static void step(const struct op *o)
+{
+	struct pending p = {o, TEMPLATE};
+	struct name *n;
+	struct file *f;
+
+	if (lying && (o->kind == OP_SYNC || o->kind == OP_SYNC_DIR))
+		return;
+	switch (o->kind) {
+	case OP_WRITE:
+	case OP_TRUNCATE:
+		step_data(o);
+		return;
+	case OP_SYNC:
+		f = file_of(o->path);
+		if (!f)
+			return;
+		free(f->synced);
+		f->synced = malloc(f->n_now + 1);
+		if (!f->synced)
+			abort();
+		memcpy(f->synced, f->now, f->n_now);
+		f->n_synced = f->n_now;
+		return;
+	case OP_SYNC_DIR:
+		sync_dir(o->path);
+		return;
+	case OP_CREATE:
+		if (sim.n_files == NAMES_MAX)
+			abort();
+		p.what = sim.n_files++;
+		break;
+	case OP_RENAME:
+		n = find(&sim.seen, o->path);
+		p.what = n ? n->what : GONE;
+		break;
+	default:
+		break;
+	}
+	apply(&sim.seen, &p);
+	sim.pending[sim.n_pending++] = p;
+}
+
+static void sim_reset(void)
+{
+	for (int i = 0; i < sim.n_files; i++) {
+		free(sim.files[i].now);
+		free(sim.files[i].synced);
+	}
+	memset(&sim, 0, sizeof(sim));
+	sim.seen = sim.durable = start;
+}
+
+/* How what is not certain comes out. */
+enum rule { ALL, NOTHING, DATA_LOST, DATA_ZERO, DATA_TORN, ANY };
+
+static uint64_t rnd(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x >> 11;
+}
+
+/* The bytes a file has afterwards; freed by the caller. */
+static uint8_t *bytes_after(const struct file *f, enum rule rule, uint64_t *x, size_t *ret_n)
+{
+	bool clean =
+		f->n_now == f->n_synced && f->n_now > 0 && memcmp(f->now, f->synced, f->n_now) == 0;
+	size_t n = f->n_now, cut, unit = rnd(x) % 2 ? 512 : 4096;
+	uint8_t *p = calloc(1, n + f->n_synced + 1);
+
+	if (!p)
+		abort();
+	if (rule == ANY)
+		rule = (enum rule)(rnd(x) % 5);
+	if (clean || rule == ALL) {
+		if (n)
+			memcpy(p, f->now, n);
+	} else if (rule == NOTHING || rule == DATA_LOST) {
+		n = f->n_synced;
+		if (n)
+			memcpy(p, f->synced, n);
+	} else {
+		if (f->n_synced)
+			memcpy(p, f->synced, f->n_synced < n ? f->n_synced : n);
+		cut = rule == DATA_TORN ? rnd(x) % (n / unit + 1) * unit : 0;
+		if (cut)
+			memcpy(p, f->now, cut < n ? cut : n);
+	}
+	*ret_n = n;
+	return p;
+}
+
+static uint64_t mix(uint64_t h, const void *p, size_t n)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ b[i]) * 0x100000001b3u;
+	return h;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct name *) a)->path, ((const struct name *) b)->path);
+}
+
+struct state {
+	unsigned k; /* calls that were made */
+	enum rule rule;
+	uint64_t seed;
+	uint64_t wal; /* bytes of the database's log that count */
+};
+
+struct scene {
+	const struct trial *t;
+	const struct trial_op *op;
+	const char *from, *to; /* template, where states are built */
+	uint8_t *wal;
+	size_t n_wal;
+	unsigned acked_k; /* calls made when it was acknowledged */
+	uint64_t acked_wal;
+};
+
+/* Where the bytes of a file of the template are: the name it had before anything. */
+static const char *template_name(const char *path)
+{
+	for (unsigned i = rec.n; i > 0; i--)
+		if (rec.ops[i - 1].kind == OP_RENAME && strcmp(rec.ops[i - 1].to, path) == 0)
+			return rec.ops[i - 1].path;
+	return path;
+}
+
+static int build_file(const struct scene *sc, const struct name *n, enum rule rule, uint64_t *x,
+		      uint64_t *io_hash, bool dry)
+{
+	auto_free char *to = strf("%s/%s", sc->to, n->path), *from = NULL;
+	auto_free uint8_t *p = NULL;
+	auto_fd int fd = -1;
+	size_t len = 0;
+
+	if (!to)
+		return -ENOMEM;
+	if (n->what == DIRECTORY)
+		return dry || mkdir(to, 0750) == 0 || errno == EEXIST || errno == ENOENT ? 0
+											 : -errno;
+	if (n->what == TEMPLATE) {
+		from = strf("%s/%s", sc->from, template_name(n->path));
+		return dry || !from || link(from, to) == 0 || errno == ENOENT ? 0 : -errno;
+	}
+	p = bytes_after(&sim.files[n->what], rule, x, &len);
+	*io_hash = mix(*io_hash, &len, sizeof(len));
+	*io_hash = mix(*io_hash, p, len);
+	if (dry)
+		return 0;
+	fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno; /* its directory was lost */
+	return file_pwrite_full(fd, p, len, 0);
+}
+
+/* Builds the state, or with @dry only tells its hash. */
+static int build(const struct scene *sc, const struct state *s, bool dry, uint64_t *ret_hash)
+{
+	static struct space out;
+	uint64_t x = s->seed * 0x9e3779b97f4a7c15u + 1, h = 0xcbf29ce484222325u;
+	int r = 0;
+
+	sim_reset();
+	for (unsigned i = 0; i < s->k; i++)
+		step(&rec.ops[i]);
+	out = sim.durable;
+	for (unsigned i = 0; i < sim.n_pending; i++)
+		if (s->rule != NOTHING && (s->rule != ANY || rnd(&x) % 2))
+			apply(&out, &sim.pending[i]);
+	qsort(out.v, out.n, sizeof(out.v[0]), by_name);
+	h = mix(h, &s->wal, sizeof(s->wal));
+	for (unsigned i = 0; i < out.n && r >= 0; i++) {
+		if (out.v[i].what == GONE || !out.v[i].path[0])
+			continue;
+		h = mix(h, out.v[i].path, strlen(out.v[i].path) + 1);
+		r = build_file(sc, &out.v[i], s->rule, &x, &h, dry);
+	}
+	*ret_hash = h;
+	return r;
+}
+
+static int copy_bytes(const char *dir, const char *name, const void *p, size_t n)
+{
+	auto_free char *path = path_join(dir, name);
+	auto_fd int fd = path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640) : -1;
+
+	return fd < 0 ? -errno : file_pwrite_full(fd, p, n, 0);
+}
+
+static int build_db(const struct scene *sc, const struct state *s)
+{
+	auto_free char *from = path_join(sc->from, "store.db"), *to = path_join(sc->to, "store.db");
+	auto_fd int in = -1, out = -1;
+
+	if (!from || !to)
+		return -ENOMEM;
+	in = open(from, O_RDONLY | O_CLOEXEC);
+	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (in < 0 || out < 0)
+		return -errno;
+	if (file_copy_fd(in, out, NULL) < 0)
+		return -EIO;
+	return s->wal ? copy_bytes(sc->to, "store.db-wal", sc->wal, (size_t) s->wal) : 0;
+}
+
+static int prove(const struct scene *sc, const struct state *s, bool again, struct err *err)
+{
+	bool done = s->k > sc->acked_k || (s->k == sc->acked_k && s->wal >= sc->acked_wal);
+	struct trial_model m;
+	uint64_t h;
+	int r = file_rm_rf(sc->to, NULL);
+
+	if (r >= 0 && mkdir(sc->to, 0750) < 0)
+		r = -errno;
+	if (r >= 0)
+		r = build(sc, s, false, &h);
+	if (r >= 0)
+		r = build_db(sc, s);
+	if (r < 0)
+		return err_set(err, r, "cannot build the state: %s", strerror(-r));
+	trial_want(sc->t, sc->op, done, &m);
+	if (!done && sc->op->drops)
+		m.n = 1; /* removed or not */
+	r = trial_prove(sc->t, sc->to, &m, sc->op->heals, err);
+	if (r < 0 || !again)
+		return r;
+	r = trial_run(sc->t, sc->op, sc->to, err);
+	if (r < 0)
+		return err_ctx(err, r, "again");
+	trial_want(sc->t, sc->op, true, &m);
+	r = trial_prove(sc->t, sc->to, &m, false, err);
+	return r < 0 ? err_ctx(err, r, "after doing it again") : 0;
+}
+
+static const char *walk_root;
+static int note_start(const char *path, const struct stat *st, int kind, struct FTW *f)
+{
+	const char *rel = path + strlen(walk_root) + 1;
+
+	if (f->level > 0 && !str_starts(rel, "store.db") && !str_starts(rel, "lookup") &&
+	    !strstr(rel, ".lock"))
+		set(&start, rel, kind == FTW_D ? DIRECTORY : TEMPLATE);
+	return 0;
+}
+
+/* Ends of transactions in the log, as its frames tell. */
+static unsigned commits(const struct scene *sc, uint64_t *dst, unsigned max)
+{
+	unsigned n = 0;
+	size_t page;
+
+	dst[n++] = 0;
+	if (sc->n_wal < 32)
+		return n;
+	page = (size_t) sc->wal[8] << 24 | (size_t) sc->wal[9] << 16 | (size_t) sc->wal[10] << 8 |
+	       sc->wal[11];
+	for (size_t at = 32; at + 24 + page <= sc->n_wal && n < max; at += 24 + page)
+		if (sc->wal[at + 4] | sc->wal[at + 5] | sc->wal[at + 6] | sc->wal[at + 7])
+			dst[n++] = at + 24 + page;
+	return n;
+}
+
+static int record(struct scene *sc)
+{
+	static const struct sys *const real = &sys_real;
+	static struct sys table;
+	auto_free char *slash = strf("%s/", sc->to), *wal = strf("%s/store.db-wal", sc->to);
+	auto_err struct err e = ERR_INIT;
+	struct store *s = NULL;
+	struct stat st;
+	int r = trial_copy(sc->from, sc->to), fd;
+
+	walk_root = sc->from;
+	if (r < 0 || !slash || !wal || nftw(sc->from, note_start, 16, FTW_PHYS) < 0)
+		return -EIO;
+	rec.store = slash;
+	table = *real;
+	table.openat = rec_openat;
+	table.pwrite = rec_pwrite;
+	table.fsync = rec_fsync;
+	table.renameat2 = rec_renameat2;
+	table.unlinkat = rec_unlinkat;
+	table.mkdirat = rec_mkdirat;
+	table.ftruncate = rec_ftruncate;
+	sys_use(&table);
+	r = store_open_dir(sc->to, false, &s, &e);
+	if (r >= 0)
+		r = sc->op->run(sc->t, s, &e);
+	sc->acked_k = rec.n;
+	sc->acked_wal = wal_now();
+	fd = open(wal, O_RDONLY | O_CLOEXEC);
+	if (r >= 0 && fd >= 0 && fstat(fd, &st) == 0) {
+		sc->n_wal = (size_t) st.st_size;
+		sc->wal = malloc(sc->n_wal + 1);
+		if (!sc->wal || file_pread_full(fd, sc->wal, sc->n_wal, 0) < 0)
+			r = -EIO;
+	}
+	if (fd >= 0)
+		(void) close(fd);
+	sys_use(NULL);
+	if (r < 0)
+		(void) fprintf(stderr, "%s: %s\n", sc->op->name, err_str(&e));
+	/* Left open: its owner dies as in a power cut. */
+	return r < 0 || rec.overflow ? -EIO : 0;
+}
+
+struct result {
+	unsigned states, calls, bad;
+};
+
+static bool fresh_state(uint64_t h)
+{
+	static uint64_t seen[SEEN_MAX];
+	size_t i = h % SEEN_MAX;
+
+	for (unsigned n = 0; n < SEEN_MAX; n++, i = (i + 1) % SEEN_MAX) {
+		if (seen[i] == h)
+			return false;
+		if (seen[i] == 0) {
+			seen[i] = h;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One state after another until @count distinct ones, or none new is found. */
+static void explore(struct scene *sc, unsigned count, uint64_t seed, struct result *res)
+{
+	static uint64_t ends[4096];
+	unsigned n_ends = commits(sc, ends, ARRAY_SIZE(ends)), dull = 0;
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + 77;
+
+	res->calls = rec.n;
+	for (unsigned i = 0; res->states < count && dull < 2000 && res->bad < 10; i++) {
+		struct state s = {.seed = seed + i};
+		auto_err struct err e = ERR_INIT;
+		uint64_t low, high, h;
+		unsigned at[64], n_at = 0;
+
+		/* Every call with every rule first, then at random. */
+		s.k = i < (rec.n + 1) * ANY ? i / ANY : (unsigned) (rnd(&x) % (rec.n + 1));
+		s.rule = i < (rec.n + 1) * ANY ? (enum rule)(i % ANY) : ANY;
+		if (count < (rec.n + 1) * ANY)
+			s.k = (unsigned) (rnd(&x) % (rec.n + 1));
+		low = s.k ? rec.ops[s.k - 1].wal : 0;
+		high = s.k < rec.n ? rec.ops[s.k].wal : sc->n_wal;
+		for (unsigned c = 0; c < n_ends && n_at < ARRAY_SIZE(at); c++)
+			if (ends[c] <= high && (c + 1 == n_ends || ends[c + 1] > low))
+				at[n_at++] = c;
+		s.wal = n_at ? ends[at[rnd(&x) % n_at]] : 0;
+		if (build(sc, &s, true, &h) < 0 || !fresh_state(h | 1)) {
+			dull++;
+			continue;
+		}
+		dull = 0;
+		res->states++;
+		if (prove(sc, &s, i % 8 == 0, &e) < 0) {
+			res->bad++;
+			(void) printf(
+				"%s: after call %u of %u, rule %d, seed %llu, log at %llu: %s\n",
+				sc->op->name, s.k, rec.n, (int) s.rule, (unsigned long long) s.seed,
+				(unsigned long long) s.wal, err_str(&e));
+			(void) fflush(stdout);
+		}
+	}
+}
+
+/* States are built where the recorded store was, for the journal has absolute paths. The recorder
+ * must be dead and reaped before recovery, which spares the living: it forks the one
+ * that explores, and goes. */
+static void one_operation(const struct trial *t, const struct trial_op *op, unsigned count,
+			  uint64_t seed, struct result *res)
+{
+	auto_free char *from = path_join(t->templates, op->name), *live = path_join(t->dir, "live");
+	int go[2], back[2];
+	struct scene sc = {.t = t, .op = op, .from = from, .to = live};
+	pid_t pid;
+
+	if (!from || !live || pipe(go) < 0 || pipe(back) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		if (record(&sc) < 0)
+			_exit(1);
+		if (fork() != 0)
+			_exit(0);
+		(void) close(go[1]);
+		(void) close(back[0]);
+		(void) !read(go[0], &(char){0}, 1);
+		explore(&sc, count, seed, res);
+		(void) !write(back[1], res, sizeof(*res));
+		_exit(0);
+	}
+	(void) close(back[1]);
+	(void) close(go[0]);
+	(void) waitpid(pid, NULL, 0);
+	(void) !write(go[1], "", 1);
+	if (read(back[0], res, sizeof(*res)) != sizeof(*res))
+		res->bad++;
+	(void) close(back[0]);
+	(void) close(go[1]);
+	(void) printf("%-13s %4u calls, %5u states, %u failures\n", op->name, res->calls,
+		      res->states, res->bad);
+	(void) fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned count = argc > 1 ? (unsigned) strtoul(argv[1], NULL, 10) : 110;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	unsigned states = 0, bad = 0;
+	struct trial t;
+
+	(void) signal(SIGPIPE, SIG_IGN);
+	lying = argc > 3 && strcmp(argv[3], "lying") == 0;
+	trial_new(&t);
+	for (unsigned i = 0; i < n_trial_ops; i++) {
+		struct result res = {0};
+
+		if (argc > 3 && !lying && strcmp(argv[3], trial_ops[i].name) != 0)
+			continue;
+		one_operation(&t, &trial_ops[i], count / n_trial_ops, seed, &res);
+		states += res.states;
+		bad += res.bad;
+	}
+	(void) printf("seed %llu: %u states, %u failures\n", (unsigned long long) seed, states,
+		      bad);
+	trial_free(&t);
+	return bad > 0 || states == 0;
+}
