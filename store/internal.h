@@ -45,6 +45,9 @@ struct store {
 	pthread_mutex_t codec_lock; /* guards the pool */
 	struct codec *codecs[CODEC_POOL];
 	unsigned n_codecs;
+
+	pthread_mutex_t ahead_lock; /* guards the pointer */
+	struct ahead *ahead;        /* NULL until somebody reads sequentially */
 };
 
 /* A codec of the store's pool; NULL on ENOMEM. */
@@ -167,6 +170,25 @@ int session_boot_id(char dst[UUID_STR], struct err *err);
 /* gc.c */
 /** gc_region_epoch() - the highest epoch that the region remembers; 0 = none. */
 int gc_region_epoch(struct store *s, unsigned region, int64_t *ret, struct err *err);
+
+/* readahead.c */
+
+/* How one reader has read so far. */
+struct read_pattern {
+	pthread_mutex_t lock; /* guards what follows */
+	uint64_t next;        /* where a sequential reader goes on */
+	uint64_t ahead_to;    /* chunks before this were asked for */
+	unsigned streak;      /* requests in a row */
+};
+/** ahead_note() - a reader reads @n bytes at @offset: ask for what comes next when that is
+ *  foreseeable. */
+void ahead_note(struct store *s, unsigned region, const struct disk_ref *disk,
+		struct read_pattern *p, uint64_t offset, size_t n);
+/** ahead_free() - before anything that readers use. NULL is fine. */
+void ahead_free(struct ahead *a);
+/** reader_warm() - bring chunks into the cache, from any region; failures do not matter here. */
+void reader_warm(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t chunk,
+		 unsigned n);
 
 /* pool.c */
 /** parallel_run() - @fn on @n threads (the caller's is one of them) until all return.

@@ -11,6 +11,7 @@ struct store_reader {
 	struct store *store;
 	unsigned region; /* preferred */
 	struct disk_ref disk;
+	struct read_pattern pattern;
 };
 
 int store_reader_open(struct store *s, unsigned region, const struct disk_ref *disk,
@@ -29,7 +30,8 @@ int store_reader_open(struct store *s, unsigned region, const struct disk_ref *d
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
-	*r = (struct store_reader){s, region, *disk};
+	*r = (struct store_reader){.store = s, .region = region, .disk = *disk};
+	(void) pthread_mutex_init(&r->pattern.lock, NULL);
 	/* A disk that is nowhere is told of now, not at the first read. */
 	if (disk->size_bytes > 0) {
 		struct err first = ERR_INIT;
@@ -48,7 +50,7 @@ int store_reader_open(struct store *s, unsigned region, const struct disk_ref *d
 		err_done(&first);
 	}
 	if (e < 0) {
-		free(r);
+		store_reader_close(r);
 		return e;
 	}
 	*ret = r;
@@ -57,6 +59,9 @@ int store_reader_open(struct store *s, unsigned region, const struct disk_ref *d
 
 void store_reader_close(struct store_reader *r)
 {
+	if (!r)
+		return;
+	(void) pthread_mutex_destroy(&r->pattern.lock);
 	free(r);
 }
 
@@ -95,17 +100,16 @@ static int chunk_fill(void *arg, const struct digest *name, void *dst, size_t n,
 }
 
 /* Name of a chunk, from any region that has the path to it. */
-static int locate(struct store_reader *r, uint64_t chunk, struct digest *ret, uint64_t *ret_span,
-		  struct err *err)
+static int locate(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t chunk,
+		  struct digest *ret, uint64_t *ret_span, struct err *err)
 {
-	struct store *s = r->store;
 	auto_err struct err first = ERR_INIT;
 	int e = -ENOENT;
 
 	for (unsigned i = 0; i < s->n_regions && e < 0; i++) {
 		auto_err struct err own = ERR_INIT;
 
-		e = tree_chunk(s, (r->region + i) % (unsigned) s->n_regions, &r->disk, chunk, ret,
+		e = tree_chunk(s, (region + i) % (unsigned) s->n_regions, disk, chunk, ret,
 			       ret_span, &own);
 		if (e < 0 && (i == 0 || first.code == -ENOENT))
 			err_move(&first, &own);
@@ -118,6 +122,31 @@ static int locate(struct store_reader *r, uint64_t chunk, struct digest *ret, ui
 	return e;
 }
 
+void reader_warm(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t chunk,
+		 unsigned n)
+{
+	struct chunk_fill f = {s, region};
+
+	for (uint64_t at = chunk; at < chunk + n;) {
+		struct cache_entry *e = NULL;
+		struct digest name;
+		uint64_t span = 1;
+
+		if (locate(s, region, disk, at, &name, &span, NULL) < 0)
+			return;
+		if (digest_is_zero(&name)) {
+			at += span;
+			continue;
+		}
+		if (!cache_has(s->cache, &name)) {
+			if (cache_get(s->cache, &name, CHUNK_BYTES, chunk_fill, &f, &e, NULL) < 0)
+				return;
+			cache_give(s->cache, e);
+		}
+		at++;
+	}
+}
+
 int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offset, struct err *err)
 {
 	struct store *s = r->store;
@@ -126,13 +155,14 @@ int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offs
 	if (!range_ok(offset, n, r->disk.size_bytes))
 		return err_set(err, -EINVAL, "read of %zu bytes at %llu is past the disk's end", n,
 			       (unsigned long long) offset);
+	ahead_note(s, r->region, &r->disk, &r->pattern, offset, n);
 	while (n > 0) {
 		uint64_t chunk = offset / CHUNK_BYTES, span;
 		size_t from = offset % CHUNK_BYTES, k = CHUNK_BYTES - from;
 		struct chunk_fill f = {s, r->region};
 		struct cache_entry *e = NULL;
 		struct digest name;
-		int x = locate(r, chunk, &name, &span, err);
+		int x = locate(s, r->region, &r->disk, chunk, &name, &span, err);
 
 		if (x < 0)
 			return x;
@@ -171,7 +201,7 @@ int store_reader_hole(struct store_reader *r, uint64_t offset, uint64_t max, boo
 		uint64_t chunk = at / CHUNK_BYTES, span = 1;
 		struct digest name;
 		bool zero;
-		int x = locate(r, chunk, &name, &span, err);
+		int x = locate(r->store, r->region, &r->disk, chunk, &name, &span, err);
 
 		if (x < 0)
 			return x;

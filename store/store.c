@@ -126,6 +126,7 @@ int store_open(const struct store_config *c, struct store **ret, struct err *err
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
 	(void) pthread_mutex_init(&s->codec_lock, NULL);
+	(void) pthread_mutex_init(&s->ahead_lock, NULL);
 	s->meta = c->meta;
 	s->journal = c->journal;
 	s->zstd_level = c->zstd_level ? c->zstd_level : 1;
@@ -155,6 +156,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	ahead_free(s->ahead); /* its threads read from all of the rest */
 	for (size_t i = 0; i < s->n_regions; i++) {
 		struct store_region *g = &s->regions[i];
 
@@ -170,6 +172,7 @@ void store_close(struct store *s)
 	meta_close(s->own_meta);
 	journal_close(s->own_journal);
 	(void) pthread_mutex_destroy(&s->codec_lock);
+	(void) pthread_mutex_destroy(&s->ahead_lock);
 	free(s->dir);
 	free(s);
 }

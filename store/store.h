@@ -154,6 +154,15 @@ int store_reader_hole(struct store_reader *r, uint64_t offset, uint64_t max, boo
 		      uint64_t *ret_len, struct err *err);
 void store_reader_close(struct store_reader *r);
 
+/* Of all readers since the store was opened. Hits and misses count chunks and tree nodes, those
+ * that read-ahead asked for included. */
+struct store_read_stats {
+	uint64_t cache_hits, cache_misses;
+	uint64_t cache_bytes, cache_max_bytes;
+	uint64_t ahead_chunks; /* asked for ahead of sequential readers */
+};
+void store_read_stats_get(struct store *s, struct store_read_stats *ret);
+
 /**
  * store_replicate() - make @disk whole in region @to from region @from
  *

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Read-ahead: a few threads that fill the cache with what a sequential reader will ask for next.
+ * Only a hint: what does not fit the queue is dropped, what fails is the reader's to find out. Jobs
+ * hold a copy of the disk's names, so a reader may be closed while its jobs wait.
+ */
+#include "base/mem.h"
+#include "store/internal.h"
+
+#define JOBS        32u
+#define JOB_CHUNKS  4u
+#define THREADS     2u
+#define CHUNKS_MAX  32u          /* ahead of one reader */
+#define NEAR_BYTES  (512u << 10) /* requests in flight overtake each other by no more */
+#define STREAK_FROM 2u           /* requests in a row before it starts */
+
+struct job {
+	struct disk_ref disk;
+	unsigned region;
+	unsigned n;
+	uint64_t chunk;
+};
+
+struct ahead {
+	struct store *s;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	struct job jobs[JOBS]; /* a ring */
+	unsigned first, n;
+	bool quit;
+	uint64_t chunks; /* asked for since the start */
+	pthread_t threads[THREADS];
+	unsigned n_threads;
+};
+
+static void *ahead_main(void *arg)
+{
+	struct ahead *a = arg;
+
+	pthread_mutex_lock(&a->lock);
+	while (!a->quit) {
+		struct job j;
+
+		if (a->n == 0) {
+			pthread_cond_wait(&a->wake, &a->lock);
+			continue;
+		}
+		j = a->jobs[a->first];
+		a->first = (a->first + 1) % JOBS;
+		a->n--;
+		pthread_mutex_unlock(&a->lock);
+		reader_warm(a->s, j.region, &j.disk, j.chunk, j.n);
+		pthread_mutex_lock(&a->lock);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+static struct ahead *ahead_new(struct store *s)
+{
+	struct ahead *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->s = s;
+	(void) pthread_mutex_init(&a->lock, NULL);
+	(void) pthread_cond_init(&a->wake, NULL);
+	while (a->n_threads < THREADS && a->n_threads < s->threads &&
+	       pthread_create(&a->threads[a->n_threads], NULL, ahead_main, a) == 0)
+		a->n_threads++;
+	return a;
+}
+
+void ahead_free(struct ahead *a)
+{
+	if (!a)
+		return;
+	pthread_mutex_lock(&a->lock);
+	a->quit = true;
+	pthread_cond_broadcast(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+	for (unsigned i = 0; i < a->n_threads; i++)
+		(void) pthread_join(a->threads[i], NULL);
+	(void) pthread_cond_destroy(&a->wake);
+	(void) pthread_mutex_destroy(&a->lock);
+	free(a);
+}
+
+/* Started by the first sequential reader; NULL when it cannot be. */
+static struct ahead *ahead_of(struct store *s)
+{
+	struct ahead *a;
+
+	pthread_mutex_lock(&s->ahead_lock);
+	if (!s->ahead)
+		s->ahead = ahead_new(s);
+	a = s->ahead;
+	pthread_mutex_unlock(&s->ahead_lock);
+	return a;
+}
+
+static void ask(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t first,
+		uint64_t last)
+{
+	struct ahead *a = ahead_of(s);
+
+	if (!a || a->n_threads == 0)
+		return;
+	pthread_mutex_lock(&a->lock);
+	while (first < last && a->n < JOBS) {
+		unsigned n = last - first < JOB_CHUNKS ? (unsigned) (last - first) : JOB_CHUNKS;
+
+		a->jobs[(a->first + a->n++) % JOBS] = (struct job){*disk, region, n, first};
+		a->chunks += n;
+		first += n;
+	}
+	pthread_cond_broadcast(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void ahead_note(struct store *s, unsigned region, const struct disk_ref *disk,
+		struct read_pattern *p, uint64_t offset, size_t n)
+{
+	uint64_t end = offset + n, chunks = disk_chunks(disk->size_bytes), first, last, window;
+	struct cache_stats c;
+	bool go = false;
+
+	pthread_mutex_lock(&p->lock);
+	if (offset <= p->next + NEAR_BYTES && end + NEAR_BYTES >= p->next) {
+		p->streak++;
+		p->next = end > p->next ? end : p->next;
+	} else {
+		p->streak = 0;
+		p->next = end;
+		p->ahead_to = 0;
+	}
+	first = disk_chunks(p->next);
+	if (first < p->ahead_to)
+		first = p->ahead_to;
+	last = first;
+	if (p->streak >= STREAK_FROM) {
+		cache_stats_get(s->cache, &c);
+		window = c.max_bytes / CHUNK_BYTES / 4;
+		window = window < CHUNKS_MAX ? window : CHUNKS_MAX;
+		last = disk_chunks(p->next) + window;
+		last = last < chunks ? last : chunks;
+		/* A job is worth a thread's waking only with some chunks in it. */
+		go = last >= first + JOB_CHUNKS || (last == chunks && last > first);
+	}
+	if (go)
+		p->ahead_to = last;
+	pthread_mutex_unlock(&p->lock);
+	if (go)
+		ask(s, region, disk, first, last);
+}
+
+void store_read_stats_get(struct store *s, struct store_read_stats *ret)
+{
+	struct cache_stats c;
+
+	cache_stats_get(s->cache, &c);
+	*ret = (struct store_read_stats){
+		.cache_hits = c.hits,
+		.cache_misses = c.misses,
+		.cache_bytes = c.bytes,
+		.cache_max_bytes = c.max_bytes,
+	};
+	pthread_mutex_lock(&s->ahead_lock);
+	if (s->ahead) {
+		pthread_mutex_lock(&s->ahead->lock);
+		ret->ahead_chunks = s->ahead->chunks;
+		pthread_mutex_unlock(&s->ahead->lock);
+	}
+	pthread_mutex_unlock(&s->ahead_lock);
+}
