@@ -3,13 +3,14 @@
  * nbdkit plugin: any disk of any region as a read-only block device. An export's name is a
  * capability: 32 hex digits that name a file RUN/exports/NAME; the empty name is
  * RUN/exports/default, which only `kiln store serve` makes. There is no listing. Reads are verified
- * and cached by store/.
+ * and cached by store/. When a client goes, RUN/nbd.stats says what was read so far.
  *
  * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N[-M]].
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 
 #define NBDKIT_API_VERSION 2
@@ -47,7 +48,14 @@ static struct plugin {
 	pthread_mutex_t lock; /* guards what follows */
 	unsigned clients;
 	bool quit;
-} self = {.alive_fd = -1, .wake_fd = -1, .lock_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+	pthread_mutex_t stats_lock; /* one writer of nbd.stats at a time */
+	atomic_uint_fast64_t connections, reads, read_bytes, failed_reads;
+} self = {.alive_fd = -1,
+	  .wake_fd = -1,
+	  .lock_fd = -1,
+	  .lock = PTHREAD_MUTEX_INITIALIZER,
+	  .stats_lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct handle {
 	struct store_reader *reader;
@@ -370,10 +378,43 @@ static void *kiln_open(int readonly)
 		free(h);
 		return NULL;
 	}
+	atomic_fetch_add(&self.connections, 1);
 	pthread_mutex_lock(&self.lock);
 	self.clients++;
 	pthread_mutex_unlock(&self.lock);
 	return h;
+}
+
+static json_t *stats_json(void)
+{
+	struct store_read_stats st;
+
+	store_read_stats_get(self.store, &st);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+			 (json_int_t) atomic_load(&self.connections), "reads",
+			 (json_int_t) atomic_load(&self.reads), "readBytes",
+			 (json_int_t) atomic_load(&self.read_bytes), "failedReads",
+			 (json_int_t) atomic_load(&self.failed_reads), "cacheHits",
+			 (json_int_t) st.cache_hits, "cacheMisses", (json_int_t) st.cache_misses,
+			 "cacheBytes", (json_int_t) st.cache_bytes, "cacheMaxBytes",
+			 (json_int_t) st.cache_max_bytes, "readAheadChunks",
+			 (json_int_t) st.ahead_chunks);
+}
+
+/* Statistics are nobody's reason to fail. */
+static void write_stats(void)
+{
+	auto_free char *path = path_join(self.run, "nbd.stats");
+	auto_json json_t *j = NULL;
+	auto_free char *text = NULL;
+	auto_err struct err e = ERR_INIT;
+
+	pthread_mutex_lock(&self.stats_lock);
+	j = stats_json();
+	text = j ? json_pretty(j) : NULL;
+	if (path && text && file_write_atomic(path, text, strlen(text), 0640, &e) < 0)
+		nbdkit_debug("%s", err_str(&e));
+	pthread_mutex_unlock(&self.stats_lock);
 }
 
 static void kiln_close(void *handle)
@@ -382,6 +423,7 @@ static void kiln_close(void *handle)
 
 	store_reader_close(h->reader);
 	free(h);
+	write_stats();
 	pthread_mutex_lock(&self.lock);
 	self.clients--;
 	pthread_mutex_unlock(&self.lock);
@@ -423,7 +465,13 @@ static int kiln_pread(void *handle, void *buf, uint32_t count, uint64_t offset, 
 	auto_err struct err e = ERR_INIT;
 	struct handle *h = handle;
 
-	return store_reader_read(h->reader, buf, count, offset, &e) < 0 ? fail(&e) : 0;
+	atomic_fetch_add(&self.reads, 1);
+	if (store_reader_read(h->reader, buf, count, offset, &e) < 0) {
+		atomic_fetch_add(&self.failed_reads, 1);
+		return fail(&e);
+	}
+	atomic_fetch_add(&self.read_bytes, count);
+	return 0;
 }
 
 static int kiln_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,

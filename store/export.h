@@ -6,6 +6,9 @@
  *
  * The daemon lives as long as somebody holds RUN/nbd.alive, a FIFO, open for writing, or a client
  * is connected. The kernel closes the FIFO of a crashed user, so nothing is left to clean up.
+ * RUN/nbd.stats (JSON) says what was read since the daemon started: it is written whenever a client
+ * goes, and stays for who asks later.
+ *
  * RUN/nbd.lock serialises starting and stopping; users also share a lock on RUN/nbd.users, by
  * which the last one knows that it may wait for the end.
  */

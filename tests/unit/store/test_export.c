@@ -86,7 +86,8 @@ static void an_export_reads_like_the_disk(void **state)
 	struct nbd_host *h = NULL;
 	struct nbd_export *x = NULL;
 	auto_err struct err e = ERR_INIT;
-	auto_free char *u = NULL;
+	auto_free char *u = NULL, *stats = path_join(f->run, "nbd.stats");
+	auto_json json_t *j = NULL;
 	auto_fd int got = -1;
 
 	assert_ok(nbd_host_acquire(f->s, f->run, NULL, &h, &e), e);
@@ -103,6 +104,13 @@ static void an_export_reads_like_the_disk(void **state)
 	/* Revoked. */
 	assert_int_not_equal(run_tool((const char *[]){"nbdinfo", "--size", u, NULL}), 0);
 	nbd_host_release(h);
+	assert_int_equal(json_read_file(stats, &j, NULL), 0);
+	assert_true(json_int_at(j, "connections", 0) >= 2);
+	assert_true(json_int_at(j, "readBytes", 0) >= 8 * MIB);
+	assert_true(json_int_at(j, "reads", 0) > 0);
+	assert_int_equal(json_int_at(j, "failedReads", -1), 0);
+	assert_true(json_int_at(j, "cacheMisses", 0) > 0);
+	assert_true(json_int_at(j, "cacheHits", 0) > 0);
 }
 
 static void content_added_later_is_visible(void **state)
