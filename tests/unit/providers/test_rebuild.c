@@ -209,11 +209,13 @@ static void missing_packs(void **state)
 /* A record that was tampered with, or is of another key, is not believed. */
 static void wrong_records(void **state)
 {
+	static const char other[] =
+		"{\"resource\":{\"id\":\"/subscriptions/x/resourceGroups/g/providers/"
+		"Microsoft.Compute/galleries/other\",\"type\":\"Microsoft.Compute/galleries\"}}";
 	static const char *const docs[] = {
 		"{\"nothing\":1}",
 		"{\"resource\":{}}",
-		"{\"resource\":{\"id\":\"/subscriptions/x/resourceGroups/g/providers/"
-		"Microsoft.Compute/galleries/other\",\"type\":\"Microsoft.Compute/galleries\"}}",
+		other,
 	};
 	struct harness *h = *state;
 	struct catalog_rebuilt k;
