@@ -15,6 +15,7 @@
 #define DEAD_NUMERATOR 4  /* rewrite a pack with less than 1/4 alive */
 #define FALL_NUMERATOR 20 /* more than 1/20 fewer live frames without deletes is suspect */
 #define COPIES_MAX     8
+#define STALE_TRIES    8 /* looks at one name's copies before it counts as lost */
 #define EPOCH_DIR      "epochs/"
 
 struct pack_mark {
@@ -35,39 +36,92 @@ struct gc {
 	struct dmap nodes;       /* nodes walked already */
 };
 
+enum { COPY_GOOD, COPY_CONDEMNED, COPY_GONE };
+
+static int copy_state(struct gc *g, const struct frame_loc *c, const struct pack_row **ret_row,
+		      unsigned *ret, struct err *err)
+{
+	struct pack_row now;
+	int r = 0;
+
+	*ret_row = rows_find(&g->rows, &c->pack);
+	if (*ret_row && (*ret_row)->state == PACK_PRESENT) {
+		*ret = COPY_GOOD;
+		return 0;
+	}
+	/* Not in the snapshot, or condemned then: what it is now counts. */
+	r = packs_get(g->s->meta, region_name_of(g->s, g->region), &c->pack, &now, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == -ENOENT) {
+		if (err)
+			err_done(err);
+		*ret = COPY_GONE;
+	} else {
+		*ret = now.state == PACK_PRESENT     ? COPY_GOOD
+		       : now.state == PACK_CONDEMNED ? COPY_CONDEMNED
+						     : COPY_GONE;
+	}
+	return 0;
+}
+
+/* One look at what the lookup has. 1 = chosen; 0 = all it had was stale and is forgotten. */
+static int choose_among(struct gc *g, const struct frame_loc *c, unsigned n, struct frame_loc *ret,
+			const struct pack_row **ret_row, struct err *err)
+{
+	const struct frame_loc *saved = NULL;
+	unsigned state[COPIES_MAX];
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		r = copy_state(g, &c[i], ret_row, &state[i], err);
+		if (r < 0)
+			return r;
+		*ret = c[i];
+		if (state[i] == COPY_GOOD)
+			return 1;
+		if (state[i] == COPY_CONDEMNED && !saved)
+			saved = &c[i];
+	}
+	if (saved) {
+		*ret = *saved;
+		*ret_row = rows_find(&g->rows, &saved->pack);
+		r = g->dry_run ? 0
+			       : packs_rescue(g->s->meta, region_name_of(g->s, g->region),
+					      &saved->pack, err);
+		return r < 0 ? r : 1;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		r = lookup_remove_pack(g->s->regions[g->region].lookup, &c[i].pack, NULL, 0, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /* Which copy of a live frame counts: one in a present pack. A frame whose only copy is condemned
- * saves its pack. */
+ * saves its pack. The lookup is a hint: what it says of packs that are gone must not stop us. */
 static int choose_copy(struct gc *g, const struct digest *name, struct frame_loc *ret,
 		       const struct pack_row **ret_row, struct err *err)
 {
-	struct frame_loc c[COPIES_MAX];
-	const char *region = region_name_of(g->s, g->region);
-	unsigned n = lookup_copies(g->s->regions[g->region].lookup, name, c, COPIES_MAX);
-	struct pack_row now;
-	int r;
+	for (unsigned tries = 0; tries < STALE_TRIES; tries++) {
+		struct frame_loc c[COPIES_MAX];
+		unsigned n = lookup_copies(g->s->regions[g->region].lookup, name, c, COPIES_MAX);
+		int r;
 
-	if (n == 0) {
-		r = fetch_locate(g->s, g->region, name, &c[0], err);
-		if (r < 0)
-			return r == -ENOENT ? err_ctx(err, -EBADMSG, "a live tree is not whole")
-					    : r;
-		n = 1;
+		if (n == 0) {
+			r = fetch_locate(g->s, g->region, name, &c[0], err);
+			if (r < 0)
+				return r == -ENOENT
+					       ? err_ctx(err, -EBADMSG, "a live tree is not whole")
+					       : r;
+			n = 1;
+		}
+		r = choose_among(g, c, n, ret, ret_row, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		const struct pack_row *row = rows_find(&g->rows, &c[i].pack);
-
-		/* No row in the snapshot: newer than it, if there is one now. */
-		if (row ? row->state != PACK_PRESENT
-			: packs_get(g->s->meta, region, &c[i].pack, &now, NULL) < 0 ||
-				    now.state != PACK_PRESENT)
-			continue;
-		*ret = c[i];
-		*ret_row = row;
-		return 0;
-	}
-	*ret = c[0];
-	*ret_row = rows_find(&g->rows, &c[0].pack);
-	return g->dry_run ? 0 : packs_rescue(g->s->meta, region, &c[0].pack, err);
+	return err_set(err, -EBADMSG, "a live chunk or node is only in packs without a row");
 }
 
 static int mark_frame(struct gc *g, const struct digest *name, struct frame_loc *ret,

@@ -100,7 +100,7 @@ static int do_commit(const struct trial *t, struct store *s, struct err *err)
 	return commit_v1(t, s, &d, err);
 }
 
-static int do_replicate(const struct trial *t, struct store *s, struct err *err)
+static int replicate(const struct trial *t, struct store *s, const char *name, struct err *err)
 {
 	struct store_session *ss = NULL;
 	struct store *src = NULL;
@@ -108,16 +108,21 @@ static int do_replicate(const struct trial *t, struct store *s, struct err *err)
 	int r = store_open_dir(t->other, true, &src, err);
 
 	if (r >= 0)
-		r = store_root_get(src, 0, "name", "v1", &d, err);
+		r = store_root_get(src, 0, "name", name, &d, err);
 	if (r >= 0)
 		r = store_session_begin(s, "trial", &ss, err);
 	if (r >= 0)
 		r = store_replicate_from(src, 0, ss, 0, &d, 0, NULL, NULL, NULL, err);
 	if (r >= 0)
-		r = store_root_add(ss, 0, "name", "v1", &d, err);
+		r = store_root_add(ss, 0, "name", name, &d, err);
 	store_session_end(ss);
 	store_close(src);
 	return r;
+}
+
+static int do_replicate(const struct trial *t, struct store *s, struct err *err)
+{
+	return replicate(t, s, "v1", err);
 }
 
 static int do_publish(const struct trial *t, struct store *s, struct err *err)
@@ -177,6 +182,53 @@ static int do_rebuild(const struct trial *t, struct store *s, struct err *err)
 	return store_rebuild_index(s, 0, NULL, err);
 }
 
+void (*trial_acked)(const char *name, bool there);
+
+static int do_replicate_more(const struct trial *t, struct store *s, struct err *err)
+{
+	return replicate(t, s, "more", err);
+}
+
+static int do_drop_v1(const struct trial *t, struct store *s, struct err *err)
+{
+	return store_root_remove(s, -1, "name", "v1", err);
+}
+
+/* Much of what a store goes through, in one go. */
+static int do_life(const struct trial *t, struct store *s, struct err *err)
+{
+	static const struct {
+		int (*run)(const struct trial *t, struct store *s, struct err *err);
+		const char *name;
+		bool there;
+	} steps[] = {
+		{do_ingest, "more", true},
+		{do_commit, "v1", true},
+		{do_publish},
+		{do_delete, "more", false},
+		{do_gc},
+		{do_dedup, "again", true},
+		{do_gc},
+		{do_replicate_more, "more", true},
+		{do_gc},
+		{do_drop_v1, "v1", false},
+		{do_delete, "more", false},
+		{do_gc},
+		{do_commit, "v1", true},
+		{do_gc},
+		{do_ingest, "more", true},
+		{do_gc},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps) && r >= 0; i++) {
+		r = steps[i].run(t, s, err);
+		if (r >= 0 && steps[i].name && trial_acked)
+			trial_acked(steps[i].name, steps[i].there);
+	}
+	return r;
+}
+
 const struct trial_op trial_ops[] = {
 	{"ingest", do_ingest, "more"},
 	{"dedup", do_dedup, "again"},
@@ -190,6 +242,7 @@ const struct trial_op trial_ops[] = {
 	{"heal", do_heal, .heals = true},
 	{"scrub", do_scrub},
 	{"rebuild-index", do_rebuild},
+	{"life", do_life},
 };
 const unsigned n_trial_ops = ARRAY_SIZE(trial_ops);
 
@@ -417,7 +470,11 @@ static int prove_model(const struct trial *t, struct store *s, const struct tria
 		struct disk_ref d;
 
 		r = store_root_get(s, 0, "name", m->names[i], &d, err);
-		if (r == -ENOENT)
+		if (m->absent[i] && (r == 0 || r == -ENOENT))
+			r = r == 0 ? err_set(err, -EBADMSG, "\"%s\" was removed and is back",
+					     m->names[i])
+				   : 0;
+		else if (r == -ENOENT)
 			r = err_set(err, -EBADMSG, "\"%s\" was acknowledged and is lost",
 				    m->names[i]);
 	}

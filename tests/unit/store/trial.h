@@ -18,7 +18,8 @@ struct trial_model {
 	const char *names[TRIAL_NAMES];
 	struct digest digests[TRIAL_NAMES];
 	unsigned n;
-	bool nothing_aside; /* nothing was damaged, so nothing is in quarantine */
+	bool absent[TRIAL_NAMES]; /* its removal was acknowledged: it must not come back */
+	bool nothing_aside;       /* nothing was damaged, so nothing is in quarantine */
 };
 
 struct trial {
@@ -37,6 +38,9 @@ struct trial_op {
 	const char *drops; /* a name it removes */
 	bool heals;        /* starts damaged: whole only once it was done */
 };
+
+/* Told at each acknowledgement within an operation of several steps; may be NULL. */
+extern void (*trial_acked)(const char *name, bool there);
 
 extern const struct trial_op trial_ops[];
 extern const unsigned n_trial_ops;
