@@ -14,9 +14,9 @@ quietly() { # COMMAND...: its last line is shown also on success
 	tail -n 1 "$T/run.out" >>"$T/totals"
 	return $got
 }
-check power-cut-states quietly "$P/store-crash" 3600 "$SEED"
+check power-cut-states quietly "$P/store-crash" 2400 "$SEED"
 # Without syncs the same states must be found damaged: they are hard enough, and damage is seen.
 check power-cut-states-of-a-lying-disk status 1 "$P/store-crash" 120 "$SEED" lying
-check kill-at-any-call quietly "$P/store-kill" 1300 "$SEED"
+check kill-at-any-call quietly "$P/store-kill" 900 "$SEED"
 check rot-is-found-and-healed quietly "$P/store-rot" 500 "$SEED"
 sed 's/^/  /' "$T/totals"
