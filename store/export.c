@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/timeutil.h"
@@ -192,8 +193,8 @@ static int open_log(const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (fstat(fd, &st) == 0 && st.st_size > (off_t) LOG_MAX)
-		(void) ftruncate(fd, 0);
+	if (fstat(fd, &st) == 0 && st.st_size > (off_t) LOG_MAX && ftruncate(fd, 0) < 0)
+		log_debug("nbd.log", "truncate errno=%d", errno);
 	return fd;
 }
 
