@@ -501,6 +501,38 @@ static int guard_fall(struct gc *g, struct err *err)
 					 err);
 }
 
+static int any_pack(void *arg, const char *key, uint64_t bytes)
+{
+	(void) arg;
+	(void) key;
+	(void) bytes;
+	return 1;
+}
+
+/* Packs in the region and not one row or root: the database is new or was lost. Adopting the packs
+ * now would let the next rounds remove all of them. */
+static int guard_lost(struct gc *g, struct err *err)
+{
+	struct region *rg = g->s->regions[g->region].region;
+	int r;
+
+	if (g->rows.n > 0 || g->ret->roots > 0)
+		return 0;
+	r = region_list(rg, "packs/", any_pack, NULL, err);
+	if (r <= 0)
+		return r;
+	(void) err_set(
+		err, -ESTALE,
+		"region %s holds packs and the database knows none of them: it is new or was "
+		"lost, and nothing is collected",
+		rg->name);
+	err_hint(err,
+		 "A gallery comes back by `kiln store rebuild-catalog --from-region %s`; "
+		 "`kiln store check --heal` adopts the packs of a plain store.",
+		 rg->name);
+	return -ESTALE;
+}
+
 static int collect(struct gc *g, struct err *err)
 {
 	char boot[UUID_STR];
@@ -525,6 +557,8 @@ static int collect(struct gc *g, struct err *err)
 		r = sweep(g, err);
 	if (r >= 0)
 		r = mark_all(g, err);
+	if (r >= 0)
+		r = guard_lost(g, err);
 	if (r >= 0)
 		r = guard_fall(g, err);
 	if (r >= 0)

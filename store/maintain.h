@@ -29,7 +29,8 @@ struct store_gc_result {
  *
  * What dies now is gone after the second cycle. Return: 0; -EBUSY (another one runs); -EBADMSG (a
  * live tree cannot be read: nothing is condemned; run store_check()); -ESTALE (the database is
- * older than the region: it was restored); the cancel reason; or another -errno.
+ * older than the region: it was restored; or knows none of its packs: it was lost); the cancel
+ * reason; or another -errno.
  */
 int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *cancel,
 	     struct store_gc_result *ret, struct err *err);

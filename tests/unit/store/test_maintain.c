@@ -405,6 +405,35 @@ static void stats_add_up(void **state)
 	assert_true((uint64_t) (unique + shared) > stored(f) * 9 / 10);
 }
 
+/* A lost database: every pack stays and can be adopted. */
+static void lost_database_stops_collection(void **state)
+{
+	static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm"};
+	struct fixture *f = *state;
+	auto_fd int in = disk_file(f->dir, "in", 4 * MIB, 1, 11);
+	auto_err struct err e = ERR_INIT;
+	struct store_check_result c;
+	struct store_gc_result g;
+	uint64_t before;
+
+	(void) add(f->s, in, "a");
+	before = stored(f);
+	store_close(f->s);
+	f->s = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		auto_free char *path = path_join(f->sdir, files[i]);
+
+		(void) unlink(path);
+	}
+	reopen(f);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(store_gc(f->s, 0, false, NULL, &g, &e), -ESTALE);
+		err_done(&e);
+	}
+	assert_ok(store_check(f->s, 0, STORE_CHECK_HEAL, NULL, 0, NULL, NULL, NULL, &c, &e), e);
+	assert_int_equal(stored(f), before);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -418,6 +447,7 @@ int main(void)
 		T(the_index_can_be_lost),
 		T(killed_writers_leave_a_working_store),
 		T(stats_add_up),
+		T(lost_database_stops_collection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
