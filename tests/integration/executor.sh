@@ -246,3 +246,4 @@ echo "# $worked of $(grep -c '^RESULT ' "$T/control") attempts work without a sa
 check controls_work test "$worked" -ge 70
 kill $server $listener
 wait $server $listener 2>/dev/null
+exit 0 # not that of the two that were ended
