@@ -30,7 +30,7 @@ else
 		"$(jq -r .disk.digest "$T/second.json")"
 fi
 check "nothing else is left there" same "" "$(find "$second/scratch" "$second/journal" -mindepth 1 \
-	! -name write.lock -print)"
+	! -name '*.lock' -print)"
 
 check "an unknown image is refused" status 1 "$KILN" --data "$second" platform make Debian:debian-12:nope
 check "an unknown version is refused" status 1 "$KILN" --data "$second" platform make $urn:12.20000101.0
