@@ -45,7 +45,7 @@ template file2 "" '[{"type":"File","name":"motd","sourceUri":"file:motd","destin
 check "a wrong checksum is refused" status 1 "$KILN" bake "$T/file2.json" -g golden
 check "nothing is left behind after all of it" nothing_left
 
-definition derived || true
+definition derived
 DEF=derived template derived 2.0.0 '[{"type":"Shell","name":"see","inline":["grep -qx \"content of the file\" /etc/motd","echo derived > /etc/derived"]}]'
 jq '.properties.source = {type: "SharedImageVersion", imageVersionId: (.properties.distribute[0].galleryImageId
 	| sub("/images/derived.*"; "/images/debian-12/versions/latest"))}

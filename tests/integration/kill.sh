@@ -3,7 +3,7 @@
 # is left. The seed is printed; KILLS and SEED choose another run.
 . "$SRC/tests/integration/lib.sh"
 setup_gallery || exit 1
-definition killed || true
+definition killed
 RANDOM=${SEED:-4711}
 echo "seed ${SEED:-4711}"
 
