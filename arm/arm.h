@@ -161,12 +161,6 @@ int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct er
  * jobs. A stored document has "id", "name", "type", "systemData" and, as the type says, "location",
  * "tags", the envelope's fields and "properties"; hooks never need to set the first four. */
 
-/** arm_call_put() - write another resource's document in this request's transaction (made when it
- *  does not exist). Steals @doc. */
-int arm_call_put(struct arm_call *c, const char *id, json_t *doc, struct err *err);
-/** arm_call_drop() - remove another resource in this request's transaction; absent is success. */
-int arm_call_drop(struct arm_call *c, const char *id, struct err *err);
-
 /* Reading other resources from hooks and jobs (no authorization: hooks call arm_may() first where
  * a caller names the id). New reference; 0 or -ENOENT. */
 int arm_load(struct arm *arm, const char *id, json_t **ret_doc, struct err *err);

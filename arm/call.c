@@ -71,19 +71,6 @@ int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct er
 	return 0;
 }
 
-int arm_call_put(struct arm_call *c, const char *id, json_t *doc, struct err *err)
-{
-	return resource_store(c->arm, c->who, id, doc, err);
-}
-
-int arm_call_drop(struct arm_call *c, const char *id, struct err *err)
-{
-	auto_arm_id struct arm_id parsed = {0};
-	int r = arm_id_parse(id, &parsed, err);
-
-	return r < 0 ? r : resource_delete(c->arm->config.meta, parsed.key, err);
-}
-
 /* ---- Failures with texts that clients know ------------------------------------------------ */
 
 int not_found(struct request *rq)

@@ -83,12 +83,6 @@ int bake_check(const json_t *tmpl, const char *api_version, struct err *err);
 int bake_run(const struct bake_env *env, const struct bake_host *host, const struct bake_options *o,
 	     const json_t *tmpl, json_t **ret_run, struct err *err);
 
-/** bake_plan() - the customizers and the generalize step with their keys and whether a snapshot
- *  exists: [{"name","kind","key","hit":bool,"inputs":{..}}]; nothing runs. A step after the first
- *  miss has no key yet (null): it depends on the disk that the miss will give. */
-int bake_plan(const struct bake_env *env, const struct bake_host *host,
-	      const struct bake_options *o, const json_t *tmpl, json_t **ret, struct err *err);
-
 /**
  * bake_find_step() - the disk as it was in the newest recorded run of a template
  * @step: a step's name: the disk after it, or, if it failed, as it was kept at the failure, else

@@ -94,11 +94,6 @@ const char *chain_fstype(const struct chain *c)
 	return "ext4";
 }
 
-uint64_t chain_size(const struct chain *c)
-{
-	return c->size_bytes;
-}
-
 bool chain_broken(const struct chain *c)
 {
 	return c->broken;

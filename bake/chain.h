@@ -49,8 +49,6 @@ int chain_rootfd(const struct chain *c);
 const char *chain_device(const struct chain *c);
 /** chain_fstype() - "ext4". */
 const char *chain_fstype(const struct chain *c);
-/** chain_size() - virtual size of the disk, bytes. */
-uint64_t chain_size(const struct chain *c);
 /** chain_broken() - true after a failed thaw or a daemon that ended: only chain_close() is left. */
 bool chain_broken(const struct chain *c);
 

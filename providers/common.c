@@ -116,28 +116,6 @@ bool is_type(const char *id, const char *type)
 	return id && arm_id_parse(id, &a, NULL) == 0 && a.name && str_eq_nocase(a.type, type);
 }
 
-static int first_id(void *arg, const char *id, const json_t *doc)
-{
-	char **ret = arg;
-
-	(void) doc;
-	*ret = strdup(id);
-	return *ret ? 1 : -ENOMEM;
-}
-
-int any_child(struct arm *arm, const char *type, const char *parent, char **ret_id, struct err *err)
-{
-	auto_free char *id = NULL;
-	int r = arm_each(arm, type, parent, first_id, &id, err);
-
-	if (r < 0 && !id)
-		return r;
-	r = id != NULL;
-	if (ret_id)
-		*ret_id = take_ptr(id);
-	return r;
-}
-
 /* ---- Catalog -------------------------------------------------------------------------------- */
 
 int catalog_put(struct app *a, const char *region, const char *id, const json_t *doc, bool deleted,

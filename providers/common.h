@@ -49,10 +49,6 @@ bool date_us(const json_t *doc, const char *path, int64_t *ret);
 
 /** is_type() - is @id the id of a (named) resource of @type? */
 bool is_type(const char *id, const char *type);
-/** any_child() - is there a resource of @type under @parent? *@ret_id (may be NULL) names one:
- *  caller frees. 1, 0 or -errno. */
-int any_child(struct arm *arm, const char *type, const char *parent, char **ret_id,
-	      struct err *err);
 
 /**
  * catalog_put() - write a resource's record to the regions of @doc's gallery, before the change is

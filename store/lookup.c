@@ -479,39 +479,6 @@ int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry 
 	return 0;
 }
 
-int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *err)
-{
-	struct lookup_txn *t = lookup_begin(l);
-	MDB_cursor *cur = NULL;
-	uint8_t key[1] = {'p'};
-	MDB_val k = {sizeof(key), key}, v;
-	int r = 0, m;
-
-	if (!t)
-		return err_set(err, -ENOMEM, "out of memory");
-	if (t->txn) {
-		m = mdb_cursor_open(t->txn, l->dbi, &cur);
-		if (m == 0)
-			m = mdb_cursor_get(cur, &k, &v, MDB_SET_RANGE);
-		/* Names that begin with 'p' stand between the pack keys: skip them. */
-		for (; m == 0 && r >= 0 && ((const uint8_t *) k.mv_data)[0] == 'p';
-		     m = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) {
-			struct pack_id id;
-
-			if (k.mv_size != PACK_KEY)
-				continue;
-			memcpy(id.b, (const uint8_t *) k.mv_data + 1, PACK_ID_BYTES);
-			r = fn(arg, &id);
-		}
-		if (r >= 0 && m != 0 && m != MDB_NOTFOUND)
-			r = lookup_fail(l, m, "cannot list packs", err);
-		if (cur)
-			mdb_cursor_close(cur);
-	}
-	lookup_end(t);
-	return r;
-}
-
 int64_t lookup_seq_get(struct lookup *l)
 {
 	struct lookup_txn *t = lookup_begin(l);

@@ -57,9 +57,6 @@ int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry 
 		  uint32_t *ret_n, struct err *err);
 /** lookup_clear() - empty it, to be rebuilt. */
 int lookup_clear(struct lookup *l, struct err *err);
-/** lookup_packs() - every known pack. */
-typedef int lookup_pack_fn(void *arg, const struct pack_id *id);
-int lookup_packs(struct lookup *l, lookup_pack_fn *fn, void *arg, struct err *err);
 /** lookup_seq_get(), _set() - the highest row whose packs, all before it too, are known. */
 int64_t lookup_seq_get(struct lookup *l);
 int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err);

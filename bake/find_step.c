@@ -2,55 +2,6 @@
 #include "bake/run.h"
 #include "base/mem.h"
 
-static int plan_step(struct run *run, size_t i, bool *known, json_t *list, struct err *err)
-{
-	bool last = i == run->t.n_steps;
-	json_t *inputs = NULL, *entry;
-	struct key key = {0};
-	struct disk_ref disk;
-	bool hit = false;
-	int r = 0;
-
-	if (*known) {
-		r = step_key(run, i, &key, &inputs, err);
-		if (r < 0)
-			return r;
-		hit = !run->o->no_cache && step_cached(run, &key, &disk, NULL) == 0;
-	}
-	entry = json_pack("{s:s, s:s, s:s?, s:b, s:o?}", "name",
-			  last ? "generalize" : run->t.steps[i].name, "kind",
-			  last ? "Generalize" : run->t.steps[i].kind->name, "key",
-			  *known ? key.hex : NULL, "hit", hit, "inputs", inputs);
-	if (!entry || json_array_append_new(list, entry) < 0)
-		return -ENOMEM;
-	if (hit)
-		run->disk = disk;
-	*known = hit;
-	return 0;
-}
-
-int bake_plan(const struct bake_env *env, const struct bake_host *host,
-	      const struct bake_options *o, const json_t *tmpl, json_t **ret, struct err *err)
-{
-	auto_json json_t *list = json_array();
-	struct run run;
-	bool known = true;
-	int r = list ? run_open(&run, env, host, o, tmpl, err) : -ENOMEM;
-
-	if (!list)
-		return r;
-	if (r == 0)
-		r = run_prepare(&run, err);
-	if (r == 0)
-		r = run_resolve(&run, err);
-	for (size_t i = 0; r == 0 && !run.t.source_only && i <= run.t.n_steps; i++)
-		r = plan_step(&run, i, &known, list, err);
-	run_close(&run);
-	if (r == 0)
-		*ret = take_ptr(list);
-	return r;
-}
-
 static const json_t *find_record(const json_t *steps, const char *name)
 {
 	const json_t *s;
