@@ -24,12 +24,16 @@ struct meta;
 struct arm;
 struct arm_type;
 
-/* Who asks. In-process callers are Owner until role assignments exist. */
+/* Who asks. The in-process owner of this host is Owner of everything. */
 struct arm_principal {
 	const char *object_id; /* GUID */
 	const char *name;      /* for systemData and audit */
 	const char *kind;      /* "User" | "Application" */
 	bool local_owner;      /* in-process */
+	const char *tenant_id; /* GUID; NULL = the home tenant */
+	/* Object ids of every group it is in, directly or through other groups; ends with NULL.
+	 * NULL = none. */
+	const char *const *groups;
 };
 
 struct arm_request {

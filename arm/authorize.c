@@ -53,13 +53,26 @@ static int put(json_t *j, const char *key, const char *value)
 	return v && json_object_set_new(j, key, v) >= 0 ? 0 : -ENOMEM;
 }
 
+static json_t *groups_json(const struct arm_principal *who)
+{
+	json_t *list = json_array();
+
+	for (const char *const *g = who->groups; list && g && *g; g++)
+		if (json_array_append_new(list, json_string(*g)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
 json_t *principal_json(const struct arm_principal *who)
 {
 	json_t *j = json_object();
 
 	if (j && put(j, "objectId", who->object_id) >= 0 && put(j, "name", who->name) >= 0 &&
-	    put(j, "kind", who->kind) >= 0 &&
-	    json_object_set_new(j, "localOwner", json_boolean(who->local_owner)) >= 0)
+	    put(j, "kind", who->kind) >= 0 && put(j, "tenantId", who->tenant_id) >= 0 &&
+	    json_object_set_new(j, "localOwner", json_boolean(who->local_owner)) >= 0 &&
+	    json_object_set_new(j, "groups", groups_json(who)) >= 0)
 		return j;
 	json_decref(j);
 	return NULL;

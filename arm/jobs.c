@@ -5,6 +5,25 @@
 
 /* ---- Worker ------------------------------------------------------------------------------- */
 
+/* The groups of who asked, as of then: what a job may do next is asked anew each time. */
+static int worker_groups(struct worker *w)
+{
+	json_t *list = json_object_get(w->op.principal, "groups"), *g;
+	size_t i, n = json_array_size(list);
+
+	if (n == 0)
+		return 0;
+	w->groups = calloc(n + 1, sizeof(*w->groups));
+	if (!w->groups)
+		return -ENOMEM;
+	json_array_foreach(list, i, g)
+	{
+		w->groups[i] = json_string_value(g) ? json_string_value(g) : "";
+	}
+	w->who.groups = w->groups;
+	return 0;
+}
+
 int worker_load(struct worker *w, struct err *err)
 {
 	struct meta *m = w->arm->config.meta;
@@ -21,7 +40,11 @@ int worker_load(struct worker *w, struct err *err)
 		.name = json_str_at(w->op.principal, "name"),
 		.kind = json_str_at(w->op.principal, "kind"),
 		.local_owner = json_bool_at(w->op.principal, "localOwner", false),
+		.tenant_id = json_str_at(w->op.principal, "tenantId"),
 	};
+	r = worker_groups(w);
+	if (r < 0)
+		return err_set(err, r, "out of memory");
 	atomic_store(&w->percent, w->op.percent);
 	r = resource_get(m, w->op.key, &w->res, err);
 	if (r == -ENOENT) {
@@ -37,6 +60,7 @@ void worker_done(struct worker *w)
 	operation_done(&w->op);
 	resource_done(&w->res);
 	arm_id_done(&w->id);
+	free(w->groups);
 	json_decref(w->result);
 	cancel_done(&w->cancel);
 }

@@ -16,6 +16,7 @@ struct worker {
 	const struct arm_type *type;     /* NULL: this program does not know it */
 	const struct arm_job_kind *kind; /* NULL likewise */
 	struct arm_principal who;        /* points into @op.principal */
+	const char **groups;             /* owned list of borrowed texts, or NULL */
 	struct cancel cancel;
 	struct cancel *outer; /* of arm_work()'s caller; may be NULL */
 	const struct event_sink *events;

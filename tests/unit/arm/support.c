@@ -343,10 +343,13 @@ struct world *world_open(const char *dir)
 	assert_int_equal(meta_open(w->url, &w->meta, NULL), 0);
 	c.meta = w->meta;
 	assert_int_equal(arm_new(&c, &w->arm, NULL), 0);
-	w->owner = (struct arm_principal){"00000000-0000-0000-0000-00000000000a", "root", "User",
-					  true};
-	w->guest = (struct arm_principal){"00000000-0000-0000-0000-00000000000b", "guest", "User",
-					  false};
+	w->owner = (struct arm_principal){.object_id = "00000000-0000-0000-0000-00000000000a",
+					  .name = "root",
+					  .kind = "User",
+					  .local_owner = true};
+	w->guest = (struct arm_principal){.object_id = "00000000-0000-0000-0000-00000000000b",
+					  .name = "guest",
+					  .kind = "User"};
 	return w;
 }
 
