@@ -50,6 +50,12 @@ void arm_response_done(struct arm_response *r)
 	free(r->location);
 	free(r->async_operation);
 	free(r->detail);
+	for (size_t i = 0; i < r->n_headers; i++) {
+		free(r->headers[i].name);
+		free(r->headers[i].value);
+	}
+	free(r->headers);
+	stream_done(&r->stream);
 	*r = (struct arm_response){0};
 }
 
@@ -175,6 +181,9 @@ static int remember(struct request *rq)
 
 	if (!req->idempotency_key || !*req->idempotency_key)
 		return 0;
+	if (rq->res->stream.read)
+		return err_set(&rq->err, -EOPNOTSUPP,
+			       "A response of bytes cannot be kept under an idempotency key.");
 	record = response_record(rq->res);
 	if (!record)
 		return err_set(&rq->err, -ENOMEM, "out of memory");
@@ -279,12 +288,22 @@ static int run(struct request *rq)
 {
 	const char *method = rq->req->method;
 	bool reads = str_eq(method, "GET") || str_eq(method, "HEAD");
+	const struct arm_port *port;
 	int r;
 
 	if (!known_method(method)) {
 		(void) err_set(&rq->err, -EINVAL, "The method '%.20s' is not known.", method);
 		err_arm(&rq->err, "MethodNotAllowed");
 		return -EINVAL;
+	}
+	port = arm_port(rq->arm, rq->req->target);
+	rq->port = port;
+	if (port)
+		return port->handle(rq->arm, rq->req, rq->res, &rq->err);
+	if (!rq->req->who) {
+		(void) err_set(&rq->err, -EACCES, "Nobody was authenticated for this request.");
+		err_arm(&rq->err, "AuthenticationFailed");
+		return -EACCES;
 	}
 	r = target_parse(rq->req->target, &rq->target, &rq->err);
 	if (r >= 0)
@@ -341,10 +360,10 @@ static int finish(struct request *rq)
 		free(*urls[i]);
 		*urls[i] = abs;
 	}
-	if (str_eq(rq->req->method, "HEAD")) {
+	if (!rq->port && str_eq(rq->req->method, "HEAD")) {
 		json_decref(rq->res->body);
 		rq->res->body = NULL;
-		if (rq->res->status == 200)
+		if (rq->res->status == 200 && !rq->res->stream.read)
 			rq->res->status = 204;
 	}
 	return 0;

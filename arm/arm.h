@@ -41,11 +41,30 @@ struct arm_request {
 	const char *target; /* raw: path[?query], percent-encoded as it came; or an absolute URL */
 	const char *body;   /* bytes, or NULL */
 	size_t body_bytes;
-	const struct arm_principal *who;
+	const struct arm_principal *who; /* NULL only for an arm_port */
 	const char *base_url; /* "https://host:port" for absolute links; NULL = the endpoint */
 	const char *if_match, *if_none_match;
 	const char *idempotency_key;
 	const char *client_request_id, *correlation_id;
+	/* Any further header by name without case, or NULL; what it returns lives as long as the
+	 * request. NULL = the request has no headers. */
+	const char *(*header)(void *arg, const char *name);
+	void *header_arg;
+};
+
+/* A body of bytes, made while it is sent. The caller of arm_handle() only pumps it: from one thread
+ * at a time, offsets in order. */
+struct arm_stream {
+	/* Bytes placed in @dst (1..@n), or -errno. NULL = the response has no stream. */
+	int64_t (*read)(void *arg, void *dst, size_t n, uint64_t offset, struct err *err);
+	void (*done)(void *arg); /* called once, also when nothing was read; may be NULL */
+	void *arg;
+	uint64_t bytes;           /* length of the whole, known beforehand */
+	const char *content_type; /* static text */
+};
+
+struct arm_header {
+	char *name, *value; /* owned */
 };
 
 struct arm_response {
@@ -58,11 +77,31 @@ struct arm_response {
 			      never for a client */
 	char request_id[UUID_STR_LEN];
 	char operation_id[UUID_STR_LEN]; /* "" unless a job was started */
+	struct arm_header *headers;      /* owned: beyond those that the fields above make */
+	size_t n_headers;
+	struct arm_stream stream; /* owned; with one, @body is NULL. For HEAD its length and type
+				     are told, and nothing is read */
 };
 void arm_response_done(struct arm_response *r);
+/** arm_response_header() - add a header. Name: a token; value: printable, no line ends (else
+ *  -EINVAL). 0 or -errno. */
+int arm_response_header(struct arm_response *r, const char *name, const char *value);
+/** arm_response_text() - make the stream from @n bytes of memory, which are copied.
+ *  @content_type: static text. 0 or -ENOMEM. */
+int arm_response_text(struct arm_response *r, const char *content_type, const void *text, size_t n);
 
 /** arm_handle() - the function. Always fills @ret; never fails otherwise. Thread-safe. */
 void arm_handle(struct arm *arm, const struct arm_request *req, struct arm_response *ret);
+
+/* Paths that are no resource ids: signed URLs. Whoever handles them decides who may; @who is NULL
+ * when nobody was authenticated. */
+struct arm_port {
+	const char *prefix; /* "/blob/": compared with the raw path, case and all */
+	/* Fills status, headers and stream (or body) of @ret; a failure is answered as an ARM
+	 * error. Runs outside of any transaction. */
+	int (*handle)(struct arm *arm, const struct arm_request *req, struct arm_response *ret,
+		      struct err *err);
+};
 
 struct arm_config {
 	struct meta *meta;                   /* borrowed */
@@ -72,10 +111,13 @@ struct arm_config {
 	const char *endpoint;              /* "https://127.0.0.1:8443" */
 	const char *const *locations;      /* configured regions, normalized; NULL-terminated */
 	const char *const *location_names; /* display names, same order */
+	const struct arm_port *ports;      /* ends with prefix NULL; NULL = none */
 };
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err);
 void arm_free(struct arm *arm);
 const struct arm_config *arm_config(const struct arm *arm);
+/** arm_port() - the port that a request's target belongs to, or NULL: then @who is required. */
+const struct arm_port *arm_port(const struct arm *arm, const char *target);
 
 /* ---- Shapes ------------------------------------------------------------------------------- */
 
@@ -150,11 +192,16 @@ struct arm_call {
 	json_t *result; /* body of an action or computed read; stolen by arm_handle(). A get
 			   hook that sets none and fails not: 404 */
 	int status;     /* 0 = the method's usual one */
+	struct arm_stream stream; /* instead of @result, from an action or computed read; taken */
 	struct arm_call_private *priv;
 };
 
 /** arm_query() - decoded query option, key without case ("$expand"); NULL when absent. */
 const char *arm_query(const struct arm_call *c, const char *key);
+/** arm_header() - a header of the request, name without case; NULL when absent. */
+const char *arm_header(const struct arm_call *c, const char *name);
+/** arm_call_header() - add a header to the response: see arm_response_header(). */
+int arm_call_header(struct arm_call *c, const char *name, const char *value, struct err *err);
 
 /** arm_call_job() - ask for a job in this request's transaction: the answer becomes 201/202 with
  *  operation headers. @params is stolen. */

@@ -30,10 +30,19 @@ void call_done(struct arm_call *c)
 {
 	json_decref(c->doc);
 	json_decref(c->result);
+	stream_done(&c->stream);
 	free(c->priv->job_kind);
 	json_decref(c->priv->job_params);
 	*c->priv = (struct arm_call_private){0};
 	*c = (struct arm_call){.priv = c->priv};
+}
+
+void call_take(struct arm_call *c, struct arm_response *res)
+{
+	res->stream = c->stream;
+	c->stream = (struct arm_stream){0};
+	if (!res->stream.read)
+		res->body = take_ptr(c->result);
 }
 
 const char *arm_query(const struct arm_call *c, const char *key)

@@ -98,6 +98,7 @@ struct request {
 	char digest[65];         /* of method, target and body */
 	const char *api_version; /* borrowed from @target */
 	const char *parent_op;   /* operation whose job asks, or NULL */
+	bool port;               /* handled by an arm_port */
 	bool changed;            /* something was written: goes to the audit log */
 	struct err err;
 };
@@ -111,6 +112,8 @@ struct arm_call_private {
 /** call_init() - fields that come from the request and the resource (NULL = none). */
 void call_init(struct arm_call *c, struct arm_call_private *p, const struct request *rq,
 	       const struct resource *res);
+/** call_take() - move the answer of a hook into the response. */
+void call_take(struct arm_call *c, struct arm_response *res);
 /** call_done() - releases @c->doc, @c->result and what the private part owns. */
 void call_done(struct arm_call *c);
 
@@ -170,6 +173,11 @@ char *operation_url(const struct arm *arm, const struct operation *o, bool monit
 int operation_failure(const struct operation *o, struct err *err);
 /** url_absolute() - with the request's base or the endpoint; caller frees. */
 char *url_absolute(const struct request *rq, const char *relative);
+
+/* ---- stream.c ----------------------------------------------------------------------------- */
+
+/** stream_done() - release and clear; an empty one is fine. */
+void stream_done(struct arm_stream *s);
 
 /* ---- owner.c ------------------------------------------------------------------------------ */
 

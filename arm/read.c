@@ -14,11 +14,11 @@ static int computed(struct request *rq, arm_hook *hook)
 
 	call_init(&c, &p, rq, NULL);
 	r = hook(&c, &rq->err);
-	if (r >= 0 && !c.result)
+	if (r >= 0 && !c.result && !c.stream.read)
 		r = not_found(rq);
 	if (r >= 0) {
 		rq->res->status = c.status ? c.status : 200;
-		rq->res->body = take_ptr(c.result);
+		call_take(&c, rq->res);
 	}
 	call_done(&c);
 	return r;

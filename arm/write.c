@@ -283,8 +283,11 @@ static int finish_action(struct request *rq, struct arm_call *c, struct resource
 		r = start_job(rq, c, res);
 	if (r < 0)
 		return r;
-	rq->res->status = c->status ? c->status : c->priv->job_kind ? 202 : c->result ? 200 : 204;
-	rq->res->body = take_ptr(c->result);
+	rq->res->status = c->status                     ? c->status
+			  : c->priv->job_kind           ? 202
+			  : c->result || c->stream.read ? 200
+							: 204;
+	call_take(c, rq->res);
 	return 0;
 }
 

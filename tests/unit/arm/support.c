@@ -183,7 +183,31 @@ static const struct arm_field paint_shape[] = {
 	{.name = "to", .type = ARM_STRING, .flags = ARM_REQUIRED, .values = colours},
 	{.name = NULL},
 };
+/* Bytes made on the fly: "0123456789" again and again. */
+static int64_t digits_read(void *arg, void *dst, size_t n, uint64_t offset, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		((char *) dst)[i] = (char) ('0' + (offset + i) % 10);
+	return (int64_t) n;
+}
+
+static void digits_done(void *arg)
+{
+	((struct world *) arg)->streams_open--;
+}
+
+static int box_digits(struct arm_call *c, struct err *err)
+{
+	const char *name = arm_header(c, "x-test-name");
+
+	world_of(c)->streams_open++;
+	c->stream = (struct arm_stream){digits_read, digits_done, c->app, 25, "text/plain"};
+	return arm_call_header(c, "x-test-answer", name ? name : "nobody", err);
+}
+
 static const struct arm_action box_actions[] = {
+	{"digits", "GET", "digits/read", box_digits, NULL},
+	{"digest", "POST", "digest/action", box_digits, NULL},
 	{"run", "POST", "run/action", box_run, NULL},
 	{"paint", "POST", "paint/action", box_paint, paint_shape},
 	{NULL},
@@ -316,6 +340,22 @@ const struct arm_type *const world_types[] = {
 	NULL,
 };
 
+/* ---- A port ------------------------------------------------------------------------------- */
+
+static int port_handle(struct arm *arm, const struct arm_request *req, struct arm_response *ret,
+		       struct err *err)
+{
+	static const char text[] = "<Blob/>";
+
+	(void) arm;
+	if (str_eq(req->target, "/port/broken"))
+		return err_set(err, -ENOENT, "no such blob");
+	ret->status = 206;
+	return arm_response_text(ret, "application/xml", text, strlen(text));
+}
+
+static const struct arm_port ports[] = {{"/port/", port_handle}, {NULL}};
+
 /* ---- The world ---------------------------------------------------------------------------- */
 
 struct world *world_open(const char *dir)
@@ -329,6 +369,7 @@ struct world *world_open(const char *dir)
 		.endpoint = "https://kiln.test:8443",
 		.locations = locations,
 		.location_names = location_names,
+		.ports = ports,
 	};
 
 	assert_non_null(w);

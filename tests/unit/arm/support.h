@@ -26,6 +26,7 @@ struct world {
 	struct arm_principal owner, guest;
 	int hook_calls;
 	int job_calls;
+	int streams_open;
 	int (*job)(struct arm_job *job, struct err *err); /* what a box's jobs do; NULL = succeed */
 };
 
