@@ -16,6 +16,15 @@ int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err
 	return r;
 }
 
+int counter_get(struct meta *m, const char *name, int64_t *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(name)};
+
+	*ret = 0;
+	return db_query(meta_db(m), "SELECT value FROM meta_counter WHERE name = ?", p,
+			ARRAY_SIZE(p), row_int, ret, NULL, err);
+}
+
 int counter_raise(struct meta *m, const char *name, int64_t least, struct err *err)
 {
 	struct db_value p[] = {DBT(name), DBI(least)};

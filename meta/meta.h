@@ -29,6 +29,8 @@ void meta_rollback(struct meta *m);
 
 /** counter_next() - raise a named counter in the caller's transaction; starts at 1. */
 int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err);
+/** counter_get() - its value; 0 when it was never raised. */
+int counter_get(struct meta *m, const char *name, int64_t *ret, struct err *err);
 /** counter_raise() - to at least @least, after its row was lost. */
 int counter_raise(struct meta *m, const char *name, int64_t least, struct err *err);
 

@@ -10,6 +10,7 @@ static const struct schema_step steps[] = {
 	{"operations, jobs, idempotency keys", schema_operations},
 	{"audit", schema_audit},
 	{"image store", schema_store},
+	{"principals, groups, token keys", schema_identity},
 };
 
 static int row_int(void *arg, const struct db_row *row)

@@ -26,5 +26,6 @@ extern const char *const schema_resources[];
 extern const char *const schema_operations[];
 extern const char *const schema_audit[];
 extern const char *const schema_store[]; /* packs.c */
+extern const char *const schema_identity[];
 
 #endif
