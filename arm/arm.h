@@ -203,6 +203,9 @@ const char *arm_header(const struct arm_call *c, const char *name);
 /** arm_call_header() - add a header to the response: see arm_response_header(). */
 int arm_call_header(struct arm_call *c, const char *name, const char *value, struct err *err);
 
+/** arm_base_url() - "https://host:port" as the requester reached this server, else the endpoint. */
+const char *arm_base_url(const struct arm_call *c);
+
 /** arm_call_job() - ask for a job in this request's transaction: the answer becomes 201/202 with
  *  operation headers. @params is stolen. */
 int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct err *err);

@@ -13,6 +13,13 @@ const char *arm_header(const struct arm_call *c, const char *name)
 	return req && req->header ? req->header(req->header_arg, name) : NULL;
 }
 
+const char *arm_base_url(const struct arm_call *c)
+{
+	const struct arm_request *req = c->priv->rq ? c->priv->rq->req : NULL;
+
+	return req && req->base_url ? req->base_url : c->arm->config.endpoint;
+}
+
 /* A line end in a value would begin a header of the attacker's choice. */
 static bool header_ok(const char *name, const char *value)
 {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "providers/app_dir.h"
+#include "providers/blob.h"
 #include "providers/registry.h"
 #include "vm/vm.h"
 
@@ -69,6 +70,11 @@ static int app_store(struct app *a, struct err *err)
 	return r < 0 ? err_ctx(err, r, "store") : 0;
 }
 
+static const struct arm_port ports[] = {
+	{SAS_PREFIX, blob_handle},
+	{NULL},
+};
+
 static int app_arm(struct app *a, struct err *err)
 {
 	struct arm_config c = {
@@ -78,6 +84,7 @@ static int app_arm(struct app *a, struct err *err)
 		.tenant_id = json_str_at(a->admin, "tenantId"),
 		.subscription_id = json_str_at(a->admin, "subscriptionId"),
 		.endpoint = json_str_at(a->admin, "endpoint"),
+		.ports = ports,
 	};
 
 	a->region_names = calloc(a->n_regions + 1, sizeof(*a->region_names));

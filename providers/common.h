@@ -15,6 +15,8 @@
 #define TYPE_DEFINITION "Microsoft.Compute/galleries/images"
 #define TYPE_VERSION    "Microsoft.Compute/galleries/images/versions"
 #define TYPE_IMAGE      "Microsoft.Compute/images"
+#define TYPE_DISK       "Microsoft.Compute/disks"
+#define TYPE_SNAPSHOT   "Microsoft.Compute/snapshots"
 #define TYPE_TEMPLATE   "Microsoft.VirtualMachineImages/imageTemplates"
 #define TYPE_OUTPUT     "Microsoft.VirtualMachineImages/imageTemplates/runOutputs"
 #define TYPE_RUN        "Kiln.Images/runs"
@@ -24,6 +26,7 @@
 /* Published api-versions, newest first, for what providers/ advertises. */
 extern const char *const gallery_api_versions[];
 extern const char *const compute_api_versions[];
+extern const char *const disk_api_versions[];
 extern const char *const builder_api_versions[];
 
 /** refuse() - fail with an ARM code and the field at fault (NULL = none). Return: @code. */

@@ -7,6 +7,7 @@
 void image_source_done(struct image_source *s)
 {
 	json_decref(s->facts);
+	json_decref(s->data);
 	free(s->id);
 	*s = (struct image_source){.region = -1};
 }
@@ -14,11 +15,14 @@ void image_source_done(struct image_source *s)
 struct source_kind {
 	const char *type, *word, *right;
 	const char *disk, *facts; /* paths in the document */
+	bool regional;            /* it is in its location and nowhere else */
 };
 
 static const struct source_kind source_kinds[] = {
 	{TYPE_VERSION, "SharedImageVersion", TYPE_VERSION "/read", "properties.kiln.disk", "facts"},
-	{TYPE_IMAGE, "ManagedImage", TYPE_IMAGE "/read", "properties.kiln.disk", "facts"},
+	{TYPE_IMAGE, "ManagedImage", TYPE_IMAGE "/read", "properties.kiln.disk", "facts", true},
+	{TYPE_DISK, "Disk", TYPE_DISK "/read", "properties.kiln.disk", "facts", true},
+	{TYPE_SNAPSHOT, "Snapshot", TYPE_SNAPSHOT "/read", "properties.kiln.disk", "facts", true},
 	{TYPE_RUN, "Run", TYPE_RUN "/read", "properties.artifact.disk",
 	 "properties.artifact.facts"},
 };
@@ -26,9 +30,8 @@ static const struct source_kind source_kinds[] = {
 static int not_a_source(const char *id, const char *target, struct err *err)
 {
 	return refuse(err, -EINVAL, "InvalidParameter", target,
-		      "%s: '%s' cannot be a source here. A gallery image version, a managed image "
-		      "and a run (Kiln.Images/runs) can; virtual machines, disks, snapshots, VHD "
-		      "blobs and shared or community galleries cannot yet",
+		      "%s: '%s' cannot be a source here. A gallery image version, a managed image, "
+		      "a disk, a snapshot and a run (Kiln.Images/runs) can",
 		      target, id);
 }
 
@@ -88,11 +91,11 @@ static int find_region(struct app *a, const struct source_kind *k, const json_t 
 				      "%s: %s is not available in region '%s' (replica: %s)",
 				      target, ret->id, region, replica ? replica : "none");
 		location = region;
-	} else if (k == &source_kinds[1] &&
+	} else if (k->regional &&
 		   app_region_index(a, location ? location : "") != app_region_index(a, region)) {
 		return refuse(err, -EINVAL, "InvalidParameter", target,
-			      "%s: managed image %s is in region '%s', not in '%s'", target,
-			      ret->id, location ? location : "", region);
+			      "%s: %s is in region '%s', not in '%s'", target, ret->id,
+			      location ? location : "", region);
 	}
 	ret->region = app_region_index(a, location ? location : "");
 	return ret->region >= 0 ? 0
@@ -101,16 +104,42 @@ static int find_region(struct app *a, const struct source_kind *k, const json_t 
 					 location ? location : "");
 }
 
+/* Of a disk its owner may say more later than was known of its content. */
+static int own_facts(const json_t *doc, json_t *facts, struct err *err)
+{
+	static const char *const names[][2] = {
+		{"osType", "properties.osType"},
+		{"hyperVGeneration", "properties.hyperVGeneration"},
+		{"architecture", "properties.supportedCapabilities.architecture"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *v = json_str_at(doc, names[i][1]);
+
+		if (v && set_str(facts, names[i][0], v, err) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int take_facts(const struct source_kind *k, const json_t *doc, struct image_source *ret,
 		      struct err *err)
 {
-	const json_t *facts = json_at(doc, k->facts);
+	const json_t *facts = json_at(doc, k->facts), *data;
 
 	ret->facts = json_is_object(facts) ? json_deep_copy(facts) : json_object();
 	if (!ret->facts || json_object_set_new(ret->facts, "kind", json_string(k->word)) < 0 ||
 	    json_object_set_new(ret->facts, "id", json_string(ret->id)) < 0)
 		return no_memory(err);
-	return 0;
+	data = json_at(doc, "properties.kiln.dataDisks");
+	if (json_array_size(data) > 0) {
+		ret->data = json_deep_copy(data);
+		if (!ret->data)
+			return no_memory(err);
+	}
+	return is_type(ret->id, TYPE_DISK) || is_type(ret->id, TYPE_SNAPSHOT)
+		       ? own_facts(doc, ret->facts, err)
+		       : 0;
 }
 
 static int load(struct app *a, const struct arm_principal *who, const struct arm_id *id,
@@ -167,4 +196,23 @@ int image_source_load(struct app *a, const struct arm_principal *who, const char
 	}
 	*ret = s;
 	return 0;
+}
+
+int image_source_lun(struct image_source *s, int64_t lun, const char *target, struct err *err)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(s->data, i, d)
+	{
+		if (json_int_at(d, "lun", -1) != lun)
+			continue;
+		json_decref(s->facts);
+		s->facts = json_pack("{s:b, s:s}", "trusted", json_bool_at(d, "trusted", false),
+				     "id", s->id);
+		return s->facts ? disk_ref_from_json(json_object_get(d, "disk"), &s->disk, err)
+				: no_memory(err);
+	}
+	return refuse(err, -EINVAL, "InvalidParameter", target,
+		      "%s: %s has no data disk with LUN %lld", target, s->id, (long long) lun);
 }

@@ -11,7 +11,7 @@ extern const struct arm_type type_tenants, type_subscriptions, type_locations;
 extern const struct arm_type type_providers, type_tenant_providers;
 extern const struct arm_type type_resource_groups;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
-extern const struct arm_type type_managed_images;
+extern const struct arm_type type_managed_images, type_disks, type_snapshots;
 extern const struct arm_type type_image_templates, type_run_outputs, type_runs;
 extern const struct arm_type type_publishers, type_offers, type_skus, type_sku_versions;
 

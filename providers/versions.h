@@ -39,13 +39,18 @@ struct image_source {
 	int region;    /* index of a region that holds the disk */
 	json_t *facts; /* owned: {"kind","id","osType","osState","hyperVGeneration","architecture",
 			  "trusted",...} */
-	char *id;      /* owned: exact id, of the version, image or run */
+	char *id;      /* owned: exact id, of the version, image, disk, snapshot or run */
+	json_t *data;  /* owned: data disks, [{"lun","disk","hostCaching"?}]; NULL = none */
 };
 void image_source_done(struct image_source *s);
 #define auto_image_source __attribute__((cleanup(image_source_done)))
 
+/** image_source_lun() - the source becomes its data disk @lun. 0, -EINVAL. */
+int image_source_lun(struct image_source *s, int64_t lun, const char *target, struct err *err);
+
 /**
- * image_source_load() - a disk by id: gallery version (also latest), managed image, or run
+ * image_source_load() - a disk by id: gallery version (also latest), managed image, disk,
+ * snapshot, or run
  * @who: must be allowed to read it
  * @region: normalized; the disk must be whole there (versions: a completed replica); a run's
  *	artefact may lie elsewhere

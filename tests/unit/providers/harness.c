@@ -56,6 +56,8 @@ static char *full_path(const struct harness *h, const char *path, const char *ve
 					  : "";
 	char sep = strchr(path, '?') ? '&' : '?';
 
+	if (strstr(path, "api-version="))
+		return strdup(path); /* what an answer named */
 	if (strchr("~@%", path[0]))
 		return strf("/subscriptions/%s/resourceGroups/g%s%s%capi-version=%s", sub, ns,
 			    path + 1, sep, version);
@@ -93,6 +95,8 @@ static void send(struct harness *h, const char *method, const char *path, const 
 	json_decref(h->body);
 	h->body = res->body ? json_incref(res->body) : NULL;
 	h->status = res->status;
+	(void) snprintf(h->location, sizeof(h->location), "%s",
+			res->location ? strchr(res->location + 8, '/') : "");
 	h->work = 0;
 	take_error(h, json_object_get(h->body, "error"));
 }

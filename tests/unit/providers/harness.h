@@ -22,7 +22,8 @@ struct harness {
 	char code[96]; /* ARM error code of the answer or of the operation it started; "" = none */
 	char target[160];
 	char message[1024];
-	int work; /* what the operation ended with */
+	char location[512]; /* of its operation's result; "" = none */
+	int work;           /* what the operation ended with */
 };
 
 /** harness_setup() / harness_teardown() - cmocka fixtures; a fresh app with group "g". */

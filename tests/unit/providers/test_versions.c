@@ -247,8 +247,8 @@ static void sources_that_cannot_be(void **state)
 		{"/sharedGalleries/x/Images/y", 400, "LinkedInvalidPropertyId"},
 		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v",
 		 400, "InvalidParameter"},
-		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/d", 400,
-		 "InvalidParameter"},
+		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/d", 404,
+		 "ResourceNotFound"},
 		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/none", 404,
 		 "ResourceNotFound"},
 		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/gal/"

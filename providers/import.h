@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fixed VHDs from outside: files that were uploaded, and what https URLs name. Workers only. */
+#ifndef KILN_PROVIDERS_IMPORT_H
+#define KILN_PROVIDERS_IMPORT_H
+
+#include "providers/app.h"
+
+/** import_check_uri() - may this be the URL of a VHD? https only; @field is for the message.
+ *  0 or -EINVAL. */
+int import_check_uri(const struct arm_principal *who, const char *uri, const char *field,
+		     struct err *err);
+
+/**
+ * import_file() - the payload of a fixed VHD, into the store
+ *
+ * Return: 0, -EINVAL (no fixed VHD; the message says what it is), the cancel reason, or -errno.
+ */
+int import_file(struct arm_job *job, struct store_session *session, unsigned region,
+		const char *path, struct disk_ref *ret, struct err *err);
+
+/**
+ * import_uri() - the same from a URL
+ *
+ * This server's own signed URLs are read without a detour over the network: their signature is
+ * checked as the server would. Others are fetched under the rules of bake/fetch.h.
+ */
+int import_uri(struct arm_job *job, struct store_session *session, unsigned region, const char *uri,
+	       struct disk_ref *ret, struct err *err);
+
+#endif
