@@ -180,7 +180,7 @@ int audit_verify(struct meta *m, const struct audit_head *expect, int64_t *ret_r
 		 struct err *err)
 {
 	struct verify v = {.expect = expect, .err = err};
-	int r = meta_begin(m, err); /* rows and head as of one moment */
+	int r = db_begin_read(meta_db(m), err); /* rows and head as of one moment */
 
 	if (r < 0)
 		return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SQLite: one connection in WAL mode with synchronous=FULL, so that a commit that returned is on
- * disk. Other processes use the same file; SQLite's locks arbitrate, waiting BUSY_MS at most.
+ * SQLite in WAL mode with synchronous=FULL, so that a commit that returned is on disk: one
+ * connection that writes, and some that read beside it. Other processes use the same file; SQLite's
+ * locks arbitrate, waiting BUSY_MS at most.
  */
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -12,7 +13,8 @@
 #include "meta/driver.h"
 
 #define BUSY_MS     60000
-#define CACHE_SLOTS 128 /* prepared statements kept; direct-mapped by hash of their text */
+#define CACHE_KIB   8192 /* of pages, for each connection */
+#define CACHE_SLOTS 128  /* prepared statements kept; direct-mapped by hash of their text */
 
 struct cached {
 	char *sql; /* owned; NULL = empty */
@@ -22,18 +24,27 @@ struct cached {
 
 struct db_sqlite {
 	struct db base;
-	sqlite3 *h;
 	char *path;
+};
+
+struct conn {
+	struct db_conn base;
+	sqlite3 *h;
 	struct cached cache[CACHE_SLOTS];
 };
 
-static struct db_sqlite *of(struct db *db)
+static struct conn *of(struct db_conn *c)
 {
-	return (struct db_sqlite *) db;
+	return (struct conn *) c;
+}
+
+static const char *path_of(struct db *db)
+{
+	return ((struct db_sqlite *) db)->path;
 }
 
 /* SQLite's message may hold the file name; the request handler never sends -EIO texts out. */
-static int fail(struct db_sqlite *s, int rc, const char *what, struct err *err)
+static int fail(struct conn *s, int rc, const char *what, struct err *err)
 {
 	const char *msg = s->h ? sqlite3_errmsg(s->h) : sqlite3_errstr(rc);
 	int code;
@@ -58,6 +69,8 @@ static int fail(struct db_sqlite *s, int rc, const char *what, struct err *err)
 	default:
 		code = -EIO;
 	}
+	if (code != -EEXIST)
+		s->base.doomed = true; /* SQLite may have ended the transaction by itself */
 	(void) err_set(err, code, "database: %s: %s", what, msg);
 	if (code == -EBUSY)
 		err_arm(err, "ServerBusy"); /* no fault of the one who asks */
@@ -84,18 +97,14 @@ static const void *row_blob_at(void *p, int i, size_t *ret_n)
 
 static const struct db_row_ops row_ops = {row_int_at, row_text_at, row_blob_at};
 
-static struct cached *slot_of(struct db_sqlite *s, const char *sql)
+static struct cached *slot_of(struct conn *s, const char *sql)
 {
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (const char *p = sql; *p; p++)
-		h = (h ^ (unsigned char) *p) * 16777619u;
-	return &s->cache[h % CACHE_SLOTS];
+	return &s->cache[sql_hash(sql) % CACHE_SLOTS];
 }
 
 /* A statement ready to be bound. *@ret_slot is NULL when the caller finalizes it itself. */
-static int take_stmt(struct db_sqlite *s, const char *sql, struct cached **ret_slot,
-		     sqlite3_stmt **ret, struct err *err)
+static int take_stmt(struct conn *s, const char *sql, struct cached **ret_slot, sqlite3_stmt **ret,
+		     struct err *err)
 {
 	struct cached *c = slot_of(s, sql);
 	sqlite3_stmt *stmt = NULL;
@@ -138,7 +147,7 @@ static void give_stmt(struct cached *slot, sqlite3_stmt *stmt)
 	slot->used = false;
 }
 
-static int bind(struct db_sqlite *s, sqlite3_stmt *stmt, const struct db_value *v, size_t n,
+static int bind(struct conn *s, sqlite3_stmt *stmt, const struct db_value *v, size_t n,
 		struct err *err)
 {
 	if ((size_t) sqlite3_bind_parameter_count(stmt) != n)
@@ -170,8 +179,7 @@ static int bind(struct db_sqlite *s, sqlite3_stmt *stmt, const struct db_value *
 	return 0;
 }
 
-static int step_all(struct db_sqlite *s, sqlite3_stmt *stmt, db_row_fn *row, void *arg,
-		    struct err *err)
+static int step_all(struct conn *s, sqlite3_stmt *stmt, db_row_fn *row, void *arg, struct err *err)
 {
 	struct db_row rr = {&row_ops, stmt};
 
@@ -189,10 +197,10 @@ static int step_all(struct db_sqlite *s, sqlite3_stmt *stmt, db_row_fn *row, voi
 	}
 }
 
-static int query(struct db *db, const char *sql, const struct db_value *params, size_t n,
+static int query(struct db_conn *base, const char *sql, const struct db_value *params, size_t n,
 		 db_row_fn *row, void *arg, int64_t *ret_changes, struct err *err)
 {
-	struct db_sqlite *s = of(db);
+	struct conn *s = of(base);
 	struct cached *slot = NULL;
 	sqlite3_stmt *stmt = NULL;
 	int r = take_stmt(s, sql, &slot, &stmt, err);
@@ -208,35 +216,39 @@ static int query(struct db *db, const char *sql, const struct db_value *params, 
 	return r;
 }
 
-static int exec(struct db_sqlite *s, const char *sql, struct err *err)
+static int exec(struct conn *s, const char *sql, struct err *err)
 {
 	return query(&s->base, sql, NULL, 0, NULL, NULL, NULL, err);
 }
 
-static int begin(struct db *db, struct err *err)
+/* A reader's snapshot is that of its first statement. */
+static int begin(struct db_conn *c, enum db_tx tx, struct err *err)
 {
-	return exec(of(db), "BEGIN IMMEDIATE", err);
+	return exec(of(c), tx == DB_TX_READ ? "BEGIN" : "BEGIN IMMEDIATE", err);
 }
 
-static void rollback(struct db *db)
+static void rollback(struct db_conn *c)
 {
 	/* After some failures (disk full) SQLite has rolled back by itself already. */
-	if (!sqlite3_get_autocommit(of(db)->h))
-		(void) exec(of(db), "ROLLBACK", NULL);
+	if (!sqlite3_get_autocommit(of(c)->h))
+		(void) exec(of(c), "ROLLBACK", NULL);
+	/* What cannot even be rolled back is not used again: closing it does that. */
+	if (!sqlite3_get_autocommit(of(c)->h))
+		c->broken = true;
 }
 
-static int commit(struct db *db, struct err *err)
+static int commit(struct db_conn *c, struct err *err)
 {
-	int r = exec(of(db), "COMMIT", err);
+	int r = exec(of(c), "COMMIT", err);
 
 	if (r < 0)
-		rollback(db);
+		rollback(c);
 	return r;
 }
 
 static int exclude(struct db *db, int *ret_fd, struct err *err)
 {
-	auto_free char *path = strf("%s.lock", of(db)->path);
+	auto_free char *path = strf("%s.lock", path_of(db));
 
 	if (!path)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -262,11 +274,11 @@ static int sync_and_rename(const char *tmp, const char *path, struct err *err)
 }
 
 /* VACUUM INTO gives a consistent copy but does not sync it. */
-static int backup(struct db *db, const char *tag, struct err *err)
+static int backup(struct db_conn *base, const char *tag, struct err *err)
 {
-	struct db_sqlite *s = of(db);
-	auto_free char *path = strf("%s.backup-%s", s->path, tag);
-	auto_free char *tmp = strf("%s.backup-%s.tmp", s->path, tag);
+	struct conn *s = of(base);
+	auto_free char *path = strf("%s.backup-%s", path_of(base->db), tag);
+	auto_free char *tmp = strf("%s.backup-%s.tmp", path_of(base->db), tag);
 	struct db_value p[1];
 	int r;
 
@@ -274,7 +286,7 @@ static int backup(struct db *db, const char *tag, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	(void) sys_get()->unlinkat(AT_FDCWD, tmp, 0); /* left by a crash */
 	p[0] = DBT(tmp);
-	r = query(db, "VACUUM INTO ?", p, 1, NULL, NULL, NULL, err);
+	r = query(&s->base, "VACUUM INTO ?", p, 1, NULL, NULL, NULL, err);
 	if (r >= 0)
 		r = sync_and_rename(tmp, path, err);
 	if (r < 0)
@@ -282,30 +294,26 @@ static int backup(struct db *db, const char *tag, struct err *err)
 	return r;
 }
 
-static void sqlite_free(struct db *db)
+static void disconnect(struct db_conn *c)
 {
-	struct db_sqlite *s = of(db);
+	struct conn *s = of(c);
 
 	for (size_t i = 0; i < CACHE_SLOTS; i++) {
 		(void) sqlite3_finalize(s->cache[i].stmt);
 		free(s->cache[i].sql);
 	}
 	(void) sqlite3_close(s->h);
-	free(s->path);
-	db_fini(db);
 	free(s);
 }
 
-static const struct db_ops sqlite_ops = {
-	.scheme = "sqlite",
-	.query = query,
-	.begin = begin,
-	.commit = commit,
-	.rollback = rollback,
-	.exclude = exclude,
-	.backup = backup,
-	.free = sqlite_free,
-};
+static void sqlite_free(struct db *db)
+{
+	struct db_sqlite *s = (struct db_sqlite *) db;
+
+	db_fini(db);
+	free(s->path);
+	free(s);
+}
 
 static int row_is_wal(void *arg, const struct db_row *row)
 {
@@ -314,24 +322,67 @@ static int row_is_wal(void *arg, const struct db_row *row)
 	return s && str_eq_nocase(s, "wal") ? 1 : 0;
 }
 
-/* Only the first opener changes anything; @s->base.ops->exclude keeps others away meanwhile. */
-static int configure(struct db_sqlite *s, struct err *err)
+/* Only the first opener of all changes anything; the lock that db_sqlite_open() holds keeps others
+ * away meanwhile. */
+static int configure(struct conn *s, bool writer, struct err *err)
 {
-	int r;
+	char cache[64];
+	int r = 1;
 
 	(void) sqlite3_extended_result_codes(s->h, 1);
 	(void) sqlite3_busy_timeout(s->h, BUSY_MS);
-	r = query(&s->base, "PRAGMA journal_mode=WAL", NULL, 0, row_is_wal, NULL, NULL, err);
+	if (writer)
+		r = query(&s->base, "PRAGMA journal_mode=WAL", NULL, 0, row_is_wal, NULL, NULL,
+			  err);
 	if (r == 0)
 		return err_set(err, -EIO, "database: this file system cannot hold a WAL");
 	if (r >= 0)
-		r = exec(s, "PRAGMA synchronous=FULL", err);
+		r = exec(s, writer ? "PRAGMA synchronous=FULL" : "PRAGMA query_only=ON", err);
 	if (r >= 0)
 		r = exec(s, "PRAGMA foreign_keys=ON", err);
 	if (r >= 0)
 		r = exec(s, "PRAGMA trusted_schema=OFF", err);
+	(void) snprintf(cache, sizeof(cache), "PRAGMA cache_size=-%d", CACHE_KIB);
+	if (r >= 0)
+		r = exec(s, cache, err);
 	return r < 0 ? r : 0;
 }
+
+static int connect_to(struct db *db, bool writer, struct db_conn **ret, struct err *err)
+{
+	struct conn *s = calloc(1, sizeof(*s));
+	int rc, r;
+
+	if (!s)
+		return err_set(err, -ENOMEM, "out of memory");
+	s->base.db = db;
+	/* One thread at a time uses a connection: no mutex of its own. */
+	rc = sqlite3_open_v2(path_of(db), &s->h,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+			     NULL);
+	r = rc == SQLITE_OK ? configure(s, writer, err) : fail(s, rc, "open", err);
+	if (r < 0) {
+		disconnect(&s->base);
+		return r;
+	}
+	*ret = &s->base;
+	return 0;
+}
+
+static const struct db_ops sqlite_ops = {
+	.scheme = "sqlite",
+	.one_writer = true,
+	.lock = {"", ""},
+	.connect = connect_to,
+	.disconnect = disconnect,
+	.query = query,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.exclude = exclude,
+	.backup = backup,
+	.free = sqlite_free,
+};
 
 /* SQLite would make the file with the umask's mode. Only a file that did not exist is opened here:
  * closing a descriptor of a database in use would drop its locks. */
@@ -349,11 +400,11 @@ int db_sqlite_open(const char *path, struct db **ret, struct err *err)
 {
 	struct db_sqlite *s = calloc(1, sizeof(*s));
 	auto_fd int lock = -1;
-	int r, rc;
+	int r;
 
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = db_init(&s->base, &sqlite_ops);
+	r = db_init(&s->base, &sqlite_ops, 0);
 	if (r < 0) {
 		free(s);
 		return err_set(err, r, "database: cannot make a lock");
@@ -362,13 +413,8 @@ int db_sqlite_open(const char *path, struct db **ret, struct err *err)
 	r = s->path ? exclude(&s->base, &lock, err) : err_set(err, -ENOMEM, "out of memory");
 	if (r >= 0)
 		r = make_private(path, err);
-	if (r >= 0) {
-		rc = sqlite3_open_v2(path, &s->h,
-				     SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX |
-					     SQLITE_OPEN_EXRESCODE,
-				     NULL);
-		r = rc == SQLITE_OK ? configure(s, err) : fail(s, rc, "open", err);
-	}
+	if (r >= 0)
+		r = db_try(&s->base, err);
 	if (r < 0) {
 		sqlite_free(&s->base);
 		return err_ctx(err, r, "database %s", path);

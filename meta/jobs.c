@@ -41,9 +41,10 @@ struct pick {
 	const struct job_claim *c;
 	int64_t now_us;
 	char *id; /* owned: the first due one */
+	int64_t token;
 };
 
-/* Columns: id, owner, lease_us. */
+/* Columns: id, owner, lease_us, token. */
 static int row_pick(void *arg, const struct db_row *row)
 {
 	struct pick *p = arg;
@@ -52,32 +53,40 @@ static int row_pick(void *arg, const struct db_row *row)
 
 	if (owner && db_col_int(row, 2) > p->now_us && p->c->alive(p->c->alive_arg, owner))
 		return 0;
+	p->token = db_col_int(row, 3);
 	r = row_str(row, 0, &p->id);
 	return r < 0 ? r : 1;
 }
 
-static int pick(struct meta *m, const struct job_claim *c, char **ret_id, struct err *err)
+#define PICK "SELECT id, owner, lease_us, token FROM job WHERE "
+/* A job with a parent belongs to the parent's worker, which asks for it by id; it is anybody's once
+ * the parent has ended without finishing it. */
+#define ANYBODYS                                                                                   \
+	" AND (parent IS NULL OR NOT EXISTS (SELECT 1 FROM operation"                              \
+	" WHERE operation.id = job.parent AND operation.state = 0)) ORDER BY seq"
+
+/* First those whose holder has died, of whom there are no more than workers; then the oldest one
+ * that nobody holds and that no other claim is looking at. */
+static int pick_any(struct meta *m, struct pick *k, struct err *err)
 {
-	struct pick k = {.c = c, .now_us = time_now_us()};
-	struct db_value p[] = {DBT(c->id)};
+	auto_free char *due =
+		strf(PICK "lease_us <= ?" ANYBODYS " LIMIT 1%s", db_lock(meta_db(m), DB_LOCK_SKIP));
+	struct db_value p[] = {DBI(k->now_us)};
 	int r;
 
-	/* A job with a parent belongs to the parent's worker, which asks for it by id; it is
-	 * anybody's once the parent has ended without finishing it. */
-	if (c->id)
-		r = db_query(meta_db(m), "SELECT id, owner, lease_us FROM job WHERE id = ?", p, 1,
-			     row_pick, &k, NULL, err);
-	else
-		r = db_query(
-			meta_db(m),
-			"SELECT id, owner, lease_us FROM job WHERE parent IS NULL OR NOT EXISTS"
-			" (SELECT 1 FROM operation WHERE operation.id = job.parent"
-			" AND operation.state = 0) ORDER BY seq",
-			NULL, 0, row_pick, &k, NULL, err);
-	if (r < 0)
-		return r;
-	*ret_id = k.id;
-	return k.id ? 0 : -EAGAIN;
+	if (!due)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = db_query(meta_db(m), PICK "lease_us > ?" ANYBODYS, p, 1, row_pick, k, NULL, err);
+	return r != 0 ? r : db_query(meta_db(m), due, p, 1, row_pick, k, NULL, err);
+}
+
+static int pick(struct meta *m, struct pick *k, struct err *err)
+{
+	struct db_value p[] = {DBT(k->c->id)};
+	int r = k->c->id ? db_query(meta_db(m), PICK "id = ?", p, 1, row_pick, k, NULL, err)
+			 : pick_any(m, k, err);
+
+	return r < 0 ? r : k->id ? 0 : -EAGAIN;
 }
 
 static int row_claimed(void *arg, const struct db_row *row)
@@ -97,20 +106,23 @@ static int row_claimed(void *arg, const struct db_row *row)
 
 static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
 {
-	auto_free char *id = NULL;
-	int64_t now = time_now_us();
-	int r = pick(m, c, &id, err);
+	struct pick k = {.c = c, .now_us = time_now_us()};
+	int r = pick(m, &k, err);
+	auto_free char *id = k.id;
 
 	if (r < 0)
 		return r;
 
-	struct db_value p[] = {DBT(c->owner), DBI(now + c->lease_us), DBT(id)};
-	struct db_value q[] = {DBI(now), DBT(id)};
+	struct db_value p[] = {DBT(c->owner), DBI(k.now_us + c->lease_us), DBT(id), DBI(k.token)};
+	struct db_value q[] = {DBI(k.now_us), DBT(id)};
 
+	/* The token is that of the row that was looked at: another claim may have been quicker. */
 	r = db_query(meta_db(m),
-		     "UPDATE job SET token = token + 1, owner = ?, lease_us = ? WHERE id = ?"
-		     " RETURNING id, parent, params, checkpoint, token",
+		     "UPDATE job SET token = token + 1, owner = ?, lease_us = ?"
+		     " WHERE id = ? AND token = ? RETURNING id, parent, params, checkpoint, token",
 		     p, ARRAY_SIZE(p), row_claimed, ret, NULL, err);
+	if (r >= 0 && !ret->id)
+		return -EAGAIN;
 	if (r >= 0)
 		r = exec_sql(m,
 			     "UPDATE operation SET started_us = ? WHERE id = ? AND started_us = 0",
@@ -121,7 +133,7 @@ static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret,
 int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
 {
 	struct job_row j = {0};
-	int r = meta_begin(m, err);
+	int r = db_begin_rows(meta_db(m), err);
 
 	if (r < 0)
 		return r;
@@ -139,14 +151,21 @@ static int stale(const char *id, struct err *err)
 	return err_set(err, -ESTALE, "another worker has taken over operation \"%.100s\"", id);
 }
 
+static int row_there(void *arg, const struct db_row *row)
+{
+	return 1;
+}
+
+/* The row stays locked, so that a claim waits for the end of what is fenced. */
 int job_fence(struct meta *m, const char *id, int64_t token, struct err *err)
 {
+	auto_free char *sql = strf("SELECT token FROM job WHERE id = ? AND token = ?%s",
+				   db_lock(meta_db(m), DB_LOCK_WAIT));
 	struct db_value p[] = {DBT(id), DBI(token)};
-	int64_t n = 0;
-	int r = db_query(meta_db(m), "SELECT COUNT(*) FROM job WHERE id = ? AND token = ?", p,
-			 ARRAY_SIZE(p), row_int, &n, NULL, err);
+	int r = sql ? db_query(meta_db(m), sql, p, ARRAY_SIZE(p), row_there, NULL, NULL, err)
+		    : err_set(err, -ENOMEM, "out of memory");
 
-	return r < 0 ? r : n > 0 ? 0 : stale(id, err);
+	return r < 0 ? r : r > 0 ? 0 : stale(id, err);
 }
 
 int job_is_child(struct meta *m, const char *id, const char *parent, bool *ret, struct err *err)
@@ -166,7 +185,7 @@ int job_renew(struct meta *m, const char *id, int64_t token, int64_t lease_us, i
 	struct db_value p[] = {DBI(time_now_us() + lease_us), DBT(id), DBI(token)};
 	struct db_value q[] = {DBI(percent), DBT(id)};
 	int64_t n = 0, cancel = 0;
-	int r = meta_begin(m, err);
+	int r = db_begin_rows(meta_db(m), err);
 
 	if (r < 0)
 		return r;
@@ -189,9 +208,14 @@ static int fenced(struct meta *m, const char *sql, const struct db_value *p, siz
 		  const char *id, struct err *err)
 {
 	int64_t changes = 0;
-	int r = exec_sql(m, sql, p, n, &changes, err);
+	int r = db_begin_rows(meta_db(m), err);
 
-	return r < 0 ? r : changes > 0 ? 0 : stale(id, err);
+	if (r < 0)
+		return r;
+	r = exec_sql(m, sql, p, n, &changes, err);
+	if (r >= 0 && changes == 0)
+		r = stale(id, err);
+	return tx_end(m, r, err);
 }
 
 int job_checkpoint(struct meta *m, const char *id, int64_t token, const json_t *state,

@@ -26,6 +26,11 @@ const char *const schema_operations[] = {
 	NULL,
 };
 
+const char *const schema_leases[] = {
+	"CREATE INDEX job_lease ON job (lease_us)",
+	NULL,
+};
+
 #define COLUMNS                                                                                    \
 	"id, key, resource, type, kind, method, api_version, principal, state, percent,"           \
 	" created_us, started_us, ended_us, error, result, cancel"

@@ -11,6 +11,7 @@ static const struct schema_step steps[] = {
 	{"audit", schema_audit},
 	{"image store", schema_store},
 	{"principals, groups, token keys", schema_identity},
+	{"leases", schema_leases},
 };
 
 static int row_int(void *arg, const struct db_row *row)
@@ -23,25 +24,31 @@ static int row_int(void *arg, const struct db_row *row)
 
 static int current(struct db *db, int64_t *ret, struct err *err)
 {
-	int r = db_query(db,
-			 "CREATE TABLE IF NOT EXISTS meta_schema ("
-			 " step BIGINT PRIMARY KEY, what TEXT NOT NULL)",
-			 NULL, 0, NULL, NULL, NULL, err);
-
 	*ret = 0;
-	if (r >= 0)
-		r = db_query(db, "SELECT COALESCE(MAX(step), 0) FROM meta_schema", NULL, 0, row_int,
-			     ret, NULL, err);
-	return r;
+	return db_query(db, "SELECT COALESCE(MAX(step), 0) FROM meta_schema", NULL, 0, row_int, ret,
+			NULL, err);
 }
 
+static int make_table(struct db *db, struct err *err)
+{
+	return db_query(db,
+			"CREATE TABLE IF NOT EXISTS meta_schema ("
+			" step BIGINT PRIMARY KEY, what TEXT NOT NULL)",
+			NULL, 0, NULL, NULL, NULL, err);
+}
+
+/* In the transaction that excludes every other writer: another process may have done it. */
 static int apply(struct db *db, const struct schema_step *s, int64_t number, struct err *err)
 {
 	struct db_value p[] = {DBI(number), DBT(s->what)};
+	int64_t have;
 	int r = db_begin(db, err);
 
 	if (r < 0)
 		return r;
+	r = current(db, &have, err);
+	if (r >= 0 && have >= number)
+		return db_commit(db, err);
 	for (size_t i = 0; s->sql[i] && r >= 0; i++)
 		r = db_query(db, s->sql[i], NULL, 0, NULL, NULL, NULL, err);
 	if (r >= 0)
@@ -63,7 +70,9 @@ int schema_migrate_to(struct db *db, const struct schema_step *list, size_t n, s
 
 	if (r < 0)
 		return r;
-	r = current(db, &have, err);
+	r = make_table(db, err);
+	if (r >= 0)
+		r = current(db, &have, err);
 	if (r < 0)
 		return r;
 	if (have > (int64_t) n) {

@@ -24,6 +24,7 @@ int schema_migrate_to(struct db *db, const struct schema_step *steps, size_t n, 
 
 extern const char *const schema_resources[];
 extern const char *const schema_operations[];
+extern const char *const schema_leases[];
 extern const char *const schema_audit[];
 extern const char *const schema_store[]; /* packs.c */
 extern const char *const schema_identity[];

@@ -9,16 +9,16 @@
 #include "base/mem.h"
 #include "meta/audit.h"
 #include "meta/db.h"
-#include "support/tmp.h"
+#include "support/dbs.h"
 
 #define ROWS 5
 
 static struct meta *open_meta(void **state)
 {
-	auto_free char *url = strf("sqlite:%s/kiln.db", (char *) *state);
+	const struct dbs *d = *state;
 	struct meta *m;
 
-	assert_int_equal(meta_open(url, &m, NULL), 0);
+	assert_int_equal(meta_open(d->url, &m, NULL), 0);
 	return m;
 }
 
@@ -177,18 +177,17 @@ static void each(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, tmp_dir_setup, tmp_dir_teardown)
-	const struct CMUnitTest tests[] = {
-		T(whole),
-		T(rolled_back_rows_leave_no_gap),
-		T(changed_row),
-		T(removed_row),
-		T(removed_tail),
-		T(swapped_rows),
-		T(cut_off_with_its_head),
-		T(rewritten_with_its_head),
-		T(each),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(whole),
+		DBS_TEST(rolled_back_rows_leave_no_gap),
+		DBS_TEST(changed_row),
+		DBS_TEST(removed_row),
+		DBS_TEST(removed_tail),
+		DBS_TEST(swapped_rows),
+		DBS_TEST(cut_off_with_its_head),
+		DBS_TEST(rewritten_with_its_head),
+		DBS_TEST(each),
 	};
 
-	return cmocka_run_group_tests_name("meta/audit", tests, NULL, NULL);
+	return dbs_run("meta/audit", tests, ARRAY_SIZE(tests));
 }

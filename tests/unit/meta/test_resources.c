@@ -12,14 +12,14 @@
 #include "meta/jobs.h"
 #include "meta/operations.h"
 #include "meta/resources.h"
-#include "support/tmp.h"
+#include "support/dbs.h"
 
 static struct meta *open_meta(void **state)
 {
-	auto_free char *url = strf("sqlite:%s/kiln.db", (char *) *state);
+	const struct dbs *d = *state;
 	struct meta *m;
 
-	assert_int_equal(meta_open(url, &m, NULL), 0);
+	assert_int_equal(meta_open(d->url, &m, NULL), 0);
 	return m;
 }
 
@@ -275,16 +275,15 @@ static void idempotency(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, tmp_dir_setup, tmp_dir_teardown)
-	const struct CMUnitTest tests[] = {
-		T(create_get_delete),
-		T(updates_compare_and_swap),
-		T(lists),
-		T(bad_rows_are_told),
-		T(one_operation_at_a_time),
-		T(oldest_job_first_children_last),
-		T(idempotency),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(create_get_delete),
+		DBS_TEST(updates_compare_and_swap),
+		DBS_TEST(lists),
+		DBS_TEST(bad_rows_are_told),
+		DBS_TEST(one_operation_at_a_time),
+		DBS_TEST(oldest_job_first_children_last),
+		DBS_TEST(idempotency),
 	};
 
-	return cmocka_run_group_tests_name("meta/resources", tests, NULL, NULL);
+	return dbs_run("meta/resources", tests, ARRAY_SIZE(tests));
 }
