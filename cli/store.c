@@ -20,15 +20,19 @@
 		"--store", 0, "DIR", "the store's directory; made on first use"                    \
 	}
 
-static const struct cli_option store_option[] = {STORE_OPTION, {NULL}};
+static const struct cli_option store_option[] = {STORE_OPTION, STORE_KEY_OPTIONS, {NULL}};
 static const struct cli_option commit_options[] = {
 	STORE_OPTION,
+	STORE_KEY_OPTIONS,
 	{"--parent", 'p', "NAME", "what the overlay was made on"},
 	{NULL},
 };
 static const struct cli_option replicate_options[] = {
 	STORE_OPTION,
+	STORE_KEY_OPTIONS,
 	{"--to", 't', "DIR", "the other store; made on first use"},
+	{"--to-key-file", 0, "FILE", "the other store's encryption keys"},
+	{"--to-key-command", 0, "COMMAND", "a program that prints them"},
 	{"--rate", 0, "BYTES", "at most so many bytes a second (k, M, G: powers of 1000)"},
 	{NULL},
 };
@@ -302,6 +306,8 @@ static int run_replicate(struct cli *cli, const struct cli_args *args)
 {
 	const char *to = cli_opt(args, "--to");
 	struct store_cmd c = STORE_CMD_INIT;
+	struct store_dir_options o = {.key = NULL};
+	auto_free char *key = NULL;
 	struct store *there = NULL;
 	struct store_stats st;
 	struct disk_ref d;
@@ -320,7 +326,10 @@ static int run_replicate(struct cli *cli, const struct cli_args *args)
 	if (r >= 0)
 		r = store_root_get(c.store, 0, "name", args->pos[0], &d, &c.err);
 	if (r >= 0)
-		r = store_open_dir(to, false, &there, &c.err);
+		r = store_cmd_key(args, "--to-key-file", "--to-key-command", &key, &c.err);
+	o.key = key;
+	if (r >= 0)
+		r = store_open_dir_with(to, &o, &there, &c.err);
 	if (r >= 0)
 		r = store_session_begin(there, "replicate", &c.session, &c.err);
 	if (r >= 0)

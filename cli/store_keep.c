@@ -17,21 +17,30 @@
 	}
 #define HEALERS_MAX 16
 
-static const struct cli_option store_option[] = {STORE_OPTION, {NULL}};
+static const struct cli_option store_option[] = {STORE_OPTION, STORE_KEY_OPTIONS, {NULL}};
 static const struct cli_option gc_options[] = {
 	STORE_OPTION,
+	STORE_KEY_OPTIONS,
 	{"--dry-run", 'n', NULL, "only say what would be marked and removed"},
 	{NULL},
 };
 static const struct cli_option check_options[] = {
 	STORE_OPTION,
+	STORE_KEY_OPTIONS,
 	{"--read-data", 0, NULL, "read and prove every chunk, not only trailers and trees"},
 	{"--heal", 0, NULL, "repair from other regions and from --from"},
 	{"--from", 0, "DIR", "another store to heal from; may be repeated"},
 	{NULL},
 };
+static const struct cli_option rekey_options[] = {
+	STORE_OPTION,
+	STORE_KEY_OPTIONS,
+	{"--region", 0, "REGION", "only this one (default: every encrypted one)"},
+	{NULL},
+};
 static const struct cli_option serve_options[] = {
 	STORE_OPTION,
+	STORE_KEY_OPTIONS,
 	{"--unix", 'U', "SOCKET", "path of the socket to serve on"},
 	{NULL},
 };
@@ -298,11 +307,11 @@ static int run_stats(struct cli *cli, const struct cli_args *args)
 	const char *name;
 	int r;
 
-	r = args->n_pos != 0 ? -EINVAL : store_cmd_open(&c, cli, args);
 	if (args->n_pos != 0) {
 		cli_table_free(table);
 		return cli_usage(cli, "store stats: no argument expected");
 	}
+	r = store_cmd_open_there(&c, cli, args, true);
 	for (unsigned i = 0; r >= 0 && (name = store_region_name(c.store, i)); i++) {
 		json_t *usage = NULL, *roots = NULL;
 		char size[16];
@@ -338,6 +347,71 @@ const struct cli_command cmd_store_stats = {
 	.help = "Examples:\n  kiln store stats --store /srv/store",
 	.options = store_option,
 	.run = run_stats,
+};
+
+static int rekey_region(struct store_cmd *c, struct cli *cli, unsigned region, json_t *out)
+{
+	const char *name = store_region_name(c->store, region);
+	struct store_rekey_result k;
+	int r = store_rekey(c->store, region, &cli->cancel, &k, &c->err);
+
+	if (r < 0)
+		return err_ctx(&c->err, r, "region %s", name);
+	if (!cli->json) {
+		(void) printf("%s: %llu packs and %llu objects under the first key, %llu packs "
+			      "were; %llu damaged ones were left\n",
+			      name, (unsigned long long) k.packs, (unsigned long long) k.objects,
+			      (unsigned long long) k.packs_kept, (unsigned long long) k.damaged);
+		return 0;
+	}
+	return json_array_append_new(out, json_pack("{s:s, s:I, s:I, s:I, s:I}", "region", name,
+						    "packs", (json_int_t) k.packs, "packsKept",
+						    (json_int_t) k.packs_kept, "objects",
+						    (json_int_t) k.objects, "damaged",
+						    (json_int_t) k.damaged)) < 0
+		       ? err_set(&c->err, -ENOMEM, "out of memory")
+		       : 0;
+}
+
+static int run_rekey(struct cli *cli, const struct cli_args *args)
+{
+	const char *only = cli_opt(args, "--region");
+	struct store_cmd c = STORE_CMD_INIT;
+	auto_json json_t *out = json_array();
+	const char *name;
+	unsigned done = 0;
+	int r;
+
+	if (args->n_pos != 0)
+		return cli_usage(cli, "store rekey: no argument expected");
+	r = store_cmd_open_there(&c, cli, args, true);
+	for (unsigned i = 0; r >= 0 && (name = store_region_name(c.store, i)); i++) {
+		if (only ? strcmp(only, name) != 0 : !store_region_encrypted(c.store, i, NULL))
+			continue;
+		r = rekey_region(&c, cli, i, out);
+		done++;
+	}
+	if (r >= 0 && done == 0)
+		r = err_set(&c.err, -EINVAL, only ? "no region \"%s\"" : "no region is encrypted",
+			    only ? only : "");
+	if (r >= 0 && cli->json)
+		r = cli_print_json(out);
+	return store_cmd_close(&c, cli, r);
+}
+
+const struct cli_command cmd_store_rekey = {
+	.name = "store rekey",
+	.summary = "put everything of an encrypted store under the first of its keys",
+	.help = "To change a key: write the new one as the first line of the key file (or of what\n"
+		"the command prints), keep the old one below, run this, remove the old one. Each\n"
+		"pack is written once more with its data key wrapped anew; interrupted, it goes "
+		"on\n"
+		"when run again. What lies in quarantine keeps its old key.\n\n"
+		"Examples:\n"
+		"  kiln store rekey --store /srv/store\n"
+		"  kiln store rekey --region eastus",
+	.options = rekey_options,
+	.run = run_rekey,
 };
 
 /* Serves until the command is interrupted. */

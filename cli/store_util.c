@@ -4,8 +4,35 @@
 #include "base/mem.h"
 #include "providers/app.h"
 
+int store_cmd_key(const struct cli_args *args, const char *file_option, const char *command_option,
+		  char **ret, struct err *err)
+{
+	const char *file = cli_opt(args, file_option), *command = cli_opt(args, command_option);
+	auto_free char *abs = NULL;
+
+	*ret = NULL;
+	if (file && command)
+		return err_set(err, -EINVAL, "%s and %s exclude each other", file_option,
+			       command_option);
+	if (!file && !command)
+		return 0;
+	abs = file ? realpath(file, NULL) : NULL;
+	if (file && !abs)
+		return err_set(err, -errno, "key file %s: %s", file, strerror(errno));
+	*ret = file ? strf("file:%s", abs) : strf("command:%s", command);
+	return *ret ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
 int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *args)
 {
+	return store_cmd_open_there(c, cli, args, false);
+}
+
+int store_cmd_open_there(struct store_cmd *c, struct cli *cli, const struct cli_args *args,
+			 bool there)
+{
+	struct store_dir_options o = {.must_exist = there};
+	auto_free char *key = NULL;
 	const char *dir = cli_opt(args, "--store");
 	struct app *app;
 	int r;
@@ -17,7 +44,10 @@ int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *
 		c->store = app->store;
 		c->borrowed = true;
 	} else {
-		r = store_open_dir(dir, false, &c->store, &c->err);
+		r = store_cmd_key(args, "--key-file", "--key-command", &key, &c->err);
+		o.key = key;
+		if (r >= 0)
+			r = store_open_dir_with(dir, &o, &c->store, &c->err);
 		if (r < 0)
 			return r;
 	}

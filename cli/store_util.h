@@ -8,6 +8,13 @@
 #include "cli/progress.h"
 #include "store/store.h"
 
+/* For tables of options: where the keys of --store DIR are. */
+#define STORE_KEY_OPTIONS                                                                          \
+	{"--key-file", 0, "FILE", "its encryption keys, one a line; remembered by the store"},     \
+	{                                                                                          \
+		"--key-command", 0, "COMMAND", "a program that prints them: /PATH ARGUMENT..."     \
+	}
+
 struct store_cmd {
 	struct store *store;
 	bool borrowed; /* the application's store */
@@ -21,6 +28,13 @@ struct store_cmd {
 /** store_cmd_open() - the store of --store DIR, else the data directory's. Return 0 or -errno
  *  (in @c->err). */
 int store_cmd_open(struct store_cmd *c, struct cli *cli, const struct cli_args *args);
+/** store_cmd_open_there() - the same; with @there it must exist already, or -ENOENT. */
+int store_cmd_open_there(struct store_cmd *c, struct cli *cli, const struct cli_args *args,
+			 bool there);
+/** store_cmd_key() - the source that two options name; *@ret is malloc'ed, NULL = none given.
+ *  -EINVAL when both are. */
+int store_cmd_key(const struct cli_args *args, const char *file_option, const char *command_option,
+		  char **ret, struct err *err);
 /** store_cmd_close() - releases everything; prints the error, if one is set. @r: what the command
  *  came to; a failure without an error is one of standard output. Return: exit status. */
 int store_cmd_close(struct store_cmd *c, struct cli *cli, int r);

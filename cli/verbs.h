@@ -14,6 +14,6 @@ extern const struct cli_command cmd_store_import, cmd_store_export, cmd_store_co
 extern const struct cli_command cmd_store_diff, cmd_store_replicate, cmd_store_list;
 extern const struct cli_command cmd_store_remove, cmd_store_serve, cmd_store_check;
 extern const struct cli_command cmd_store_gc, cmd_store_stats, cmd_store_rebuild;
-extern const struct cli_command cmd_store_catalog;
+extern const struct cli_command cmd_store_catalog, cmd_store_rekey;
 
 #endif

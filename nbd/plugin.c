@@ -5,7 +5,8 @@
  * RUN/exports/default, which only `kiln store serve` makes. There is no listing. Reads are verified
  * and cached by store/. When a client goes, RUN/nbd.stats says what was read so far.
  *
- * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [cache=BYTES] [uid=N[-M]].
+ * Parameters: run=DIR dir=STORE-DIR region=NAME=URL (one or more) [key=NAME=SOURCE] [cache=BYTES]
+ * [uid=N[-M]].
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -94,6 +95,27 @@ static int config_region(const char *value)
 	return 0;
 }
 
+/* NAME=SOURCE, of a region that was given before */
+static int config_key(const char *value)
+{
+	const char *eq = strchr(value, '=');
+
+	for (size_t i = 0; eq && i < self.n_regions; i++) {
+		struct store_region_config *g = &self.regions[i];
+
+		if (strlen(g->name) != (size_t) (eq - value) ||
+		    memcmp(g->name, value, (size_t) (eq - value)) != 0)
+			continue;
+		free((void *) (uintptr_t) g->key);
+		g->key = strdup(eq + 1);
+		if (!g->key)
+			nbdkit_error("out of memory");
+		return g->key ? 0 : -1;
+	}
+	nbdkit_error("key: NAME=SOURCE of a region given before expected");
+	return -1;
+}
+
 static int config_path(const char *key, const char *value, char **dst)
 {
 	free(*dst);
@@ -136,6 +158,8 @@ static int kiln_config(const char *key, const char *value)
 		return parse_number(key, value, &self.cache_bytes);
 	if (strcmp(key, "uid") == 0)
 		return config_uids(value);
+	if (strcmp(key, "key") == 0)
+		return config_key(value);
 	nbdkit_error("unknown parameter \"%s\"", key);
 	return -1;
 }
@@ -286,6 +310,7 @@ static void kiln_unload(void)
 	for (size_t i = 0; i < self.n_regions; i++) {
 		free((void *) (uintptr_t) self.regions[i].name);
 		free((void *) (uintptr_t) self.regions[i].url);
+		free((void *) (uintptr_t) self.regions[i].key);
 	}
 	free(self.run);
 	free(self.dir);
@@ -507,6 +532,7 @@ static struct nbdkit_plugin plugin = {
 	.config_help = "run=<DIR>            (required) run directory with exports/\n"
 		       "dir=<DIR>            (required) directory of the store's lookup\n"
 		       "region=<NAME>=<URL>  (required) a region; may be repeated\n"
+		       "key=<NAME>=<SOURCE>  where a region's keys are: file:/PATH or command:...\n"
 		       "cache=<BYTES>        size of the cache of decoded chunks\n"
 		       "uid=<N>[-<M>]        other user ids that may connect",
 	.after_fork = kiln_after_fork,

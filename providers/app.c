@@ -65,6 +65,7 @@ static int app_store(struct app *a, struct err *err)
 	for (size_t i = 0; i < a->n_regions; i++) {
 		rc[i].name = a->regions[i].name;
 		rc[i].url = a->regions[i].url;
+		rc[i].key = a->regions[i].key;
 	}
 	r = store_open(&c, &a->store, err);
 	return r < 0 ? err_ctx(err, r, "store") : 0;
@@ -186,6 +187,7 @@ void app_close(struct app *a)
 		free(a->regions[i].name);
 		free(a->regions[i].display);
 		free(a->regions[i].url);
+		free(a->regions[i].key);
 	}
 	free(a->regions);
 	free(a->region_names);

@@ -22,6 +22,7 @@ struct app_region {
 	char *name;    /* "eastus" */
 	char *display; /* "East US" */
 	char *url;
+	char *key; /* where its encryption keys are; NULL = plain */
 };
 
 struct app {

@@ -133,9 +133,11 @@ static int dir_admin(struct app *a, struct err *err)
 
 /* ---- Regions -------------------------------------------------------------------------------- */
 
-static int region_fill(struct app *a, struct app_region *g, const char *name, const char *display,
-		       const char *url, struct err *err)
+static int region_fill(struct app *a, struct app_region *g, const char *name, const json_t *conf,
+		       struct err *err)
 {
+	const char *display = json_str_at(conf, "displayName"), *url = json_str_at(conf, "url");
+	const char *key = json_str_at(conf, "encryption.key");
 	size_t n;
 
 	g->name = location_normalize(name);
@@ -151,7 +153,8 @@ static int region_fill(struct app *a, struct app_region *g, const char *name, co
 			return err_set(err, -EINVAL, "kiln.yaml: region '%s' is given twice", name);
 	g->display = strdup(display ? display : region_display(g->name));
 	g->url = url ? strdup(url) : strf("%s/regions/%s", a->data_dir, g->name);
-	return g->display && g->url ? 0 : err_set(err, -ENOMEM, "regions");
+	g->key = key ? strdup(key) : NULL;
+	return g->display && g->url && !g->key == !key ? 0 : err_set(err, -ENOMEM, "regions");
 }
 
 static int dir_regions(struct app *a, struct err *err)
@@ -172,8 +175,7 @@ static int dir_regions(struct app *a, struct err *err)
 
 		const char *name = j ? json_str_at(j, "name") : i < ARRAY_SIZE(dflt) ? dflt[i] : "";
 
-		r = region_fill(a, &a->regions[i], name, j ? json_str_at(j, "displayName") : NULL,
-				j ? json_str_at(j, "url") : NULL, err);
+		r = region_fill(a, &a->regions[i], name, j, err);
 	}
 	return r;
 }

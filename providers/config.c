@@ -23,10 +23,15 @@ struct conf_key {
 	const struct conf_key *keys; /* members of a map, or of each map of a list */
 };
 
+static const struct conf_key conf_encryption[] = {
+	{"key", CONF_STRING, true},
+	{NULL},
+};
 static const struct conf_key conf_region[] = {
 	{"name", CONF_STRING, true},
 	{"url", CONF_STRING},
 	{"displayName", CONF_STRING},
+	{"encryption", CONF_MAP, .keys = conf_encryption},
 	{NULL},
 };
 static const struct conf_key conf_limits[] = {

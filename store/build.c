@@ -298,11 +298,10 @@ static int write_copy(struct build *b, struct codec *c, const struct chunk_job *
 	if (r < 0)
 		return r;
 	f.bytes = raw;
-	f.n = loc.length;
 	f.encoding = (enum frame_encoding) loc.encoding;
 	if (loc.kind != FRAME_CHUNK ||
-	    fetch_frame(from->store, from->region, &loc, raw, NULL) < 0 ||
-	    fetch_decode(c, &j->name, &loc, raw, plain, CHUNK_BYTES) < 0) {
+	    fetch_frame(from->store, from->region, &j->name, &loc, raw, &f.n, NULL) < 0 ||
+	    fetch_decode(c, &j->name, &loc, raw, f.n, plain, CHUNK_BYTES) < 0) {
 		/* This copy is bad: the careful way may know another. */
 		r = fetch_chunk(from->store, from->region, c, &j->name, plain, err);
 		if (r >= 0)

@@ -50,7 +50,7 @@ static bool unrelated(int r)
 {
 	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EACCES || r == -EPERM ||
 	       r == -EINTR || r == -EAGAIN || r == -ENOBUFS || r == -ENOSPC || r == -EROFS ||
-	       r == -EPROTO;
+	       r == -EPROTO || r == -ENOKEY;
 }
 
 /* Is one frame what its entry says? A delta needs its base: the region's own reader knows. */
@@ -63,15 +63,16 @@ static int try_frame(struct check *k, const struct pack_id *pack, uint32_t i,
 	struct cache_entry *base = NULL;
 	struct digest name;
 	unsigned depth;
-	int r = fetch_frame(k->s, k->region, &loc, raw, NULL);
+	uint32_t n;
+	int r = fetch_frame(k->s, k->region, &e->name, &loc, raw, &n, NULL);
 
 	if (r < 0)
 		return r;
 	k->ret->frames++;
 	if (e->encoding != FRAME_DELTA)
-		return fetch_decode(k->codec, &e->name, &loc, raw, plain,
+		return fetch_decode(k->codec, &e->name, &loc, raw, n, plain,
 				    e->kind == FRAME_NODE ? NODE_BYTES : CHUNK_BYTES);
-	r = delta_head(raw, loc.length, &name, &depth);
+	r = delta_head(raw, n, &name, &depth);
 	if (r < 0)
 		return r;
 	r = fetch_node(k->s, k->region, &name, e->level, &base, NULL);
@@ -79,7 +80,7 @@ static int try_frame(struct check *k, const struct pack_id *pack, uint32_t i,
 		return r == -ENOENT ? 0 : r; /* a dead delta may have lost its base */
 	memcpy(plain, cache_data(base), NODE_BYTES);
 	cache_give(k->s->cache, base);
-	r = delta_apply(raw, loc.length, (struct node *) plain);
+	r = delta_apply(raw, n, (struct node *) plain);
 	if (r < 0)
 		return r;
 	node_name((struct node *) plain, e->level, &name);
@@ -123,6 +124,7 @@ static int read_once(struct check *k, const struct pack_id *id, const struct pac
 	struct frame_loc loc = {*id,     (uint32_t) e->offset, e->length, i,
 				e->kind, e->encoding,          e->level};
 	struct cache_entry *held = NULL;
+	uint32_t n;
 	int r;
 
 	if (e->encoding == FRAME_DELTA) {
@@ -133,9 +135,9 @@ static int read_once(struct check *k, const struct pack_id *id, const struct pac
 		cache_give(k->s->cache, held);
 		return 0;
 	}
-	r = fetch_frame(k->s, k->region, &loc, raw, NULL);
+	r = fetch_frame(k->s, k->region, &e->name, &loc, raw, &n, NULL);
 	return r < 0 ? r
-		     : fetch_decode(k->codec, &e->name, &loc, raw, dst,
+		     : fetch_decode(k->codec, &e->name, &loc, raw, n, dst,
 				    e->kind == FRAME_NODE ? NODE_BYTES : CHUNK_BYTES);
 }
 
@@ -161,9 +163,11 @@ static int salvage(struct check *k, const struct pack_id *id, struct pack_index 
 		r = lookup_frames(g->lookup, id, &x->entries, &x->n, err);
 	for (uint32_t i = 0; i < x->n && r >= 0; i++) {
 		const struct pack_entry *e = &x->entries[i];
+		int got;
 
-		int got = read_whole(k, id, e, i, plain);
-
+		if (digest_is_zero(&e->name))
+			continue; /* a frame that the lookup does not know */
+		got = read_whole(k, id, e, i, plain);
 		if (got >= 0)
 			r = put_frame(k, &e->name, (enum frame_kind) e->kind, e->level, plain, err);
 		else if (unrelated(got))
@@ -214,7 +218,7 @@ static int check_frames(struct check *k, const struct pack_id *id, const struct 
 static int load_index(struct check *k, const struct pack_id *id, struct pack_index *x,
 		      struct err *err)
 {
-	struct region *g = k->s->regions[k->region].region;
+	struct store_region *g = &k->s->regions[k->region];
 	int r = pack_index_load(g, id, x, err);
 
 	return r == -EIO ? pack_index_load(g, id, x, err) : r;

@@ -150,7 +150,7 @@ static int wait_ready(const struct nbd_host *h, const char *pidfile, int watch_f
 	return 0;
 }
 
-/* nbdkit's arguments: fixed ones, then one region= for each region. */
+/* nbdkit's arguments: fixed ones, then region= and key= for each region. */
 static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char *plugin,
 			const char *pidfile)
 {
@@ -177,6 +177,15 @@ static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char
 		else
 			a = strf("region=%s=%s", region_name_of(s, (unsigned) i - 4),
 				 s->regions[i - 4].url);
+		r = a ? strv_push(&argv, a) : -ENOMEM;
+	}
+	for (size_t i = 0; i < s->n_regions && r == 0; i++) {
+		const struct store_region *g = &s->regions[i];
+		auto_free char *a = NULL;
+
+		if (!g->key_source)
+			continue;
+		a = strf("key=%s=%s", g->region->name, g->key_source);
 		r = a ? strv_push(&argv, a) : -ENOMEM;
 	}
 	if (r < 0) {

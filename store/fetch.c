@@ -10,24 +10,28 @@
 
 #define REFRESH_NS 1000000000
 
-int fetch_frame(struct store *s, unsigned region, const struct frame_loc *loc, void *dst,
-		struct err *err)
+int fetch_frame(struct store *s, unsigned region, const struct digest *name,
+		const struct frame_loc *loc, void *dst, uint32_t *ret_n, struct err *err)
 {
+	struct store_region *g = &s->regions[region];
 	char key[REGION_KEY_MAX];
+	int r;
 
 	pack_key_of(&loc->pack, key);
-	return region_get(s->regions[region].region, key, loc->offset, dst, loc->length, err);
+	r = region_get(g->region, key, loc->offset, dst, loc->length, err);
+	*ret_n = loc->length;
+	return r < 0 || !g->crypt ? r : region_open_frame(g, name, loc, dst, ret_n, err);
 }
 
 int fetch_decode(struct codec *c, const struct digest *name, const struct frame_loc *loc,
-		 const void *src, void *dst, size_t n)
+		 const void *src, uint32_t src_n, void *dst, size_t n)
 {
 	struct digest got;
 	int r;
 
 	if (loc->encoding == FRAME_DELTA)
 		return -EINVAL;
-	r = codec_decode(c, (enum frame_encoding) loc->encoding, src, loc->length, dst, n);
+	r = codec_decode(c, (enum frame_encoding) loc->encoding, src, src_n, dst, n);
 	if (r < 0)
 		return r;
 	if (loc->kind == FRAME_NODE)
@@ -48,7 +52,7 @@ static int learn_pack(struct store *s, unsigned region, const struct pack_id *id
 {
 	struct store_region *g = &s->regions[region];
 	auto_pack_index struct pack_index x = {0};
-	int r = pack_index_load(g->region, id, &x, err);
+	int r = pack_index_load(g, id, &x, err);
 
 	if (r < 0)
 		return r;
@@ -149,7 +153,7 @@ static int hunt_key(void *arg, const char *key, uint64_t bytes)
 	struct pack_id id;
 
 	if (pack_id_of_key(key, &id) < 0 ||
-	    pack_index_load(h->s->regions[h->region].region, &id, &x, NULL) < 0)
+	    pack_index_load(&h->s->regions[h->region], &id, &x, NULL) < 0)
 		return 0;
 	for (uint32_t i = 0; i < x.n; i++) {
 		const struct pack_entry *e = &x.entries[i];
@@ -205,12 +209,13 @@ static int read_at(struct store *s, unsigned region, struct codec *c, const stru
 		   const struct frame_loc *loc, void *dst, size_t n, struct err *err)
 {
 	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
+	uint32_t raw_n;
 	int r;
 
-	r = fetch_frame(s, region, loc, raw, err);
+	r = fetch_frame(s, region, name, loc, raw, &raw_n, err);
 	if (r < 0)
 		return r;
-	r = fetch_decode(c, name, loc, raw, dst, n);
+	r = fetch_decode(c, name, loc, raw, raw_n, dst, n);
 	return r < 0 ? bad_frame(s, region, name, loc, err) : 0;
 }
 
@@ -259,14 +264,14 @@ static int get_node(struct store *s, unsigned region, const struct digest *name,
 
 /* A delta: its base first, then the changes. */
 static int fill_delta(const struct node_fill *f, const struct frame_loc *loc,
-		      const struct digest *name, const void *raw, void *dst, unsigned *ret_depth,
-		      struct err *err)
+		      const struct digest *name, const void *raw, uint32_t raw_n, void *dst,
+		      unsigned *ret_depth, struct err *err)
 {
 	struct cache_entry *base = NULL;
 	struct digest base_name, got;
 	int r;
 
-	if (delta_head(raw, loc->length, &base_name, ret_depth) < 0 || f->depth_left == 0 ||
+	if (delta_head(raw, raw_n, &base_name, ret_depth) < 0 || f->depth_left == 0 ||
 	    digest_eq(&base_name, name))
 		return bad_frame(f->s, f->region, name, loc, err);
 	r = get_node(f->s, f->region, &base_name, f->level, f->depth_left - 1, &base, err);
@@ -274,7 +279,7 @@ static int fill_delta(const struct node_fill *f, const struct frame_loc *loc,
 		return err_ctx(err, r, "base of a changed node");
 	memcpy(dst, cache_data(base), NODE_BYTES);
 	cache_give(f->s->cache, base);
-	if (delta_apply(raw, loc->length, dst) < 0)
+	if (delta_apply(raw, raw_n, dst) < 0)
 		return bad_frame(f->s, f->region, name, loc, err);
 	node_name(dst, f->level, &got);
 	return digest_eq(&got, name) ? 0 : bad_frame(f->s, f->region, name, loc, err);
@@ -284,17 +289,18 @@ static int fill_from(const struct node_fill *f, struct codec *c, const struct fr
 		     const struct digest *name, void *dst, unsigned *ret_depth, struct err *err)
 {
 	uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
+	uint32_t raw_n;
 	int r;
 
 	if (loc->kind != FRAME_NODE || loc->level != f->level)
 		return bad_frame(f->s, f->region, name, loc, err);
 	*ret_depth = 0;
-	r = fetch_frame(f->s, f->region, loc, raw, err);
+	r = fetch_frame(f->s, f->region, name, loc, raw, &raw_n, err);
 	if (r < 0)
 		return r;
 	if (loc->encoding == FRAME_DELTA)
-		return fill_delta(f, loc, name, raw, dst, ret_depth, err);
-	r = fetch_decode(c, name, loc, raw, dst, NODE_BYTES);
+		return fill_delta(f, loc, name, raw, raw_n, dst, ret_depth, err);
+	r = fetch_decode(c, name, loc, raw, raw_n, dst, NODE_BYTES);
 	return r < 0 ? bad_frame(f->s, f->region, name, loc, err) : 0;
 }
 

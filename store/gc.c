@@ -151,17 +151,20 @@ static int mark_frame(struct gc *g, const struct digest *name, struct frame_loc 
 }
 
 /* The nodes that a delta needs are alive as frames, though what they name need not be. */
-static int mark_bases(struct gc *g, struct frame_loc loc, struct err *err)
+static int mark_bases(struct gc *g, const struct digest *name, struct frame_loc loc,
+		      struct err *err)
 {
+	struct digest base = *name;
+
 	for (unsigned i = 0; loc.encoding == FRAME_DELTA; i++) {
 		uint8_t raw[FRAME_MAX + PACK_TAG_BYTES];
-		struct digest base;
 		unsigned depth;
-		int r = fetch_frame(g->s, g->region, &loc, raw, err);
+		uint32_t n;
+		int r = fetch_frame(g->s, g->region, &base, &loc, raw, &n, err);
 
 		if (r < 0)
 			return r;
-		if (i > DELTA_DEPTH_MAX || delta_head(raw, loc.length, &base, &depth) < 0)
+		if (i > DELTA_DEPTH_MAX || delta_head(raw, n, &base, &depth) < 0)
 			return err_set(err, -EBADMSG, "a live node is damaged");
 		r = mark_frame(g, &base, &loc, err);
 		if (r < 0)
@@ -183,7 +186,7 @@ static int mark_node(void *arg, const struct digest *name, unsigned level, struc
 		return 0;
 	r = mark_frame(g, name, &loc, err);
 	if (r >= 0)
-		r = mark_bases(g, loc, err);
+		r = mark_bases(g, name, loc, err);
 	return r < 0 ? r : 1;
 }
 
@@ -235,7 +238,7 @@ static int remove_pack(struct gc *g, const struct pack_row *row, struct err *err
 	char key[REGION_KEY_MAX];
 	int r;
 
-	(void) pack_index_load(sr->region, &row->id, &x, NULL); /* absent: all names are visited */
+	(void) pack_index_load(sr, &row->id, &x, NULL); /* absent: all names are visited */
 	pack_key_of(&row->id, key);
 	r = region_remove(sr->region, key, err);
 	if (r >= 0)
@@ -313,7 +316,7 @@ static int move_frames(struct gc *g, struct writer *w, const struct pack_mark *m
 	int r = c ? 0 : err_set(err, -ENOMEM, "out of memory");
 
 	if (r >= 0)
-		r = pack_index_load(g->s->regions[g->region].region, &m->row->id, &x, err);
+		r = pack_index_load(&g->s->regions[g->region], &m->row->id, &x, err);
 	for (uint32_t i = 0; i < x.n && i < m->row->frames && r >= 0; i++) {
 		const struct pack_entry *e = &x.entries[i];
 		struct frame_loc loc = {m->row->id, (uint32_t) e->offset, e->length, i,
@@ -322,15 +325,14 @@ static int move_frames(struct gc *g, struct writer *w, const struct pack_mark *m
 				      .kind = (enum frame_kind) e->kind,
 				      .encoding = (enum frame_encoding) e->encoding,
 				      .level = e->level,
-				      .bytes = raw,
-				      .n = e->length};
+				      .bytes = raw};
 		bool added;
 
 		if (!(m->live[i / 32] & 1u << i % 32))
 			continue;
-		r = fetch_frame(g->s, g->region, &loc, raw, err);
+		r = fetch_frame(g->s, g->region, &e->name, &loc, raw, &f.n, err);
 		if (r >= 0 && e->encoding != FRAME_DELTA)
-			r = fetch_decode(c, &e->name, &loc, raw, plain,
+			r = fetch_decode(c, &e->name, &loc, raw, f.n, plain,
 					 e->kind == FRAME_NODE ? NODE_BYTES : CHUNK_BYTES);
 		if (r < 0)
 			return err_ctx(err, r, "a live frame is damaged");
@@ -416,7 +418,7 @@ static int adopt_key(void *arg, const char *key, uint64_t bytes)
 	if (pack_id_of_key(key, &id) < 0 || rows_find(&g->rows, &id) ||
 	    packs_get(g->s->meta, sr->region->name, &id, &row, NULL) >= 0)
 		return 0;
-	r = pack_index_load(sr->region, &id, &x, NULL);
+	r = pack_index_load(sr, &id, &x, NULL);
 	if (r < 0) {
 		log_debug("store.gc.stray", "key=%s", key); /* `kiln store check` tells more */
 		return 0;

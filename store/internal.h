@@ -8,6 +8,7 @@
 
 #include "meta/packs.h"
 #include "store/cache.h"
+#include "store/keyring.h"
 #include "store/lookup.h"
 #include "store/node.h"
 #include "store/pack_format.h"
@@ -25,6 +26,8 @@ struct store_region {
 	struct region *region;
 	struct lookup *lookup;
 	char *url;                    /* owned */
+	char *key_source;             /* owned; NULL = nothing is encrypted */
+	struct region_crypt *crypt;   /* NULL likewise */
 	pthread_mutex_t refresh_lock; /* one reader of new trailers at a time; guards: */
 	int64_t refreshed_ns;         /* end of the last refresh; 0 = never */
 };
@@ -75,15 +78,43 @@ struct pack_index {
 };
 void pack_index_done(struct pack_index *x);
 #define auto_pack_index __attribute__((cleanup(pack_index_done)))
-/** pack_index_load() - -ENOENT, -EBADMSG, ... */
-int pack_index_load(struct region *g, const struct pack_id *id, struct pack_index *ret,
+/** pack_index_load() - -ENOENT; -EBADMSG; -ENOKEY: encrypted with a key that we lack; ... */
+int pack_index_load(struct store_region *g, const struct pack_id *id, struct pack_index *ret,
 		    struct err *err);
+
+/* crypt.c: what a region's keys are for */
+#define REGION_DOMAIN_KEY "domain" /* the sealed object that says that a region is encrypted */
+
+/** region_crypt_open() - load the keys of @source and make sure that the region is encrypted,
+ * wholly or, with @source NULL, not at all. -ENOKEY: keys are missing or are others. */
+int region_crypt_open(struct store_region *g, const char *source, bool read_only, struct err *err);
+void region_crypt_close(struct store_region *g);
+/** region_keys() - NULL when the region is plain. */
+const struct keyring *region_keys(const struct store_region *g);
+/** region_key_of() - the data key of a pack by its header. 1; 0 = pack and region are plain;
+ *  -EBADMSG: one is, the other is not; -ENOKEY. */
+int region_key_of(struct store_region *g, const struct pack_header *h, uint8_t ret[AEAD_KEY_BYTES],
+		  struct err *err);
+/** region_open_frame() - decrypt in place what the region has of a frame; *@io_n bytes. */
+int region_open_frame(struct store_region *g, const struct digest *name,
+		      const struct frame_loc *loc, void *io, uint32_t *io_n, struct err *err);
+/** region_object_put() - a small object, sealed when the region is encrypted; -EEXIST. */
+int region_object_put(struct store_region *g, const char *key, const void *p, size_t n,
+		      struct err *err);
+/** region_object_add() - the same bytes to an object that was begun; the caller commits it. */
+int region_object_add(struct store_region *g, struct region_put *put, const char *key,
+		      const void *p, size_t n, struct err *err);
+/** region_object_get() - the whole of it, appended to @out; @out's maximum bounds it (-EFBIG).
+ *  *@ret_current (may be NULL): sealed by the first key, or plain. */
+int region_object_get(struct store_region *g, const char *key, struct buf *out, bool *ret_current,
+		      struct err *err);
 
 /* fetch.c: verified reads of one region */
 
-/** fetch_frame() - the stored bytes of a frame, unverified, into @dst[FRAME_MAX + tag]. */
-int fetch_frame(struct store *s, unsigned region, const struct frame_loc *loc, void *dst,
-		struct err *err);
+/** fetch_frame() - a frame as it was before encryption, content unverified, into
+ *  @dst[FRAME_MAX + PACK_TAG_BYTES]; *@ret_n bytes. -EBADMSG when it does not decrypt. */
+int fetch_frame(struct store *s, unsigned region, const struct digest *name,
+		const struct frame_loc *loc, void *dst, uint32_t *ret_n, struct err *err);
 /** fetch_chunk() - CHUNK_BYTES verified bytes. -ENOENT: the region lacks it, -EBADMSG: its
  *  copies are damaged. The caller must not hold a lookup_txn (the lookup may have to grow). */
 int fetch_chunk(struct store *s, unsigned region, struct codec *c, const struct digest *name,
@@ -97,10 +128,10 @@ int fetch_node_copy(struct store *s, unsigned region, const struct digest *name,
 /** fetch_locate() - where a frame is; reads new trailers when it is not known. -ENOENT. */
 int fetch_locate(struct store *s, unsigned region, const struct digest *name, struct frame_loc *ret,
 		 struct err *err);
-/** fetch_decode() - stored bytes of a frame to @n plain ones, name verified. Delta nodes are not
+/** fetch_decode() - what fetch_frame() gave to @n plain bytes, name verified. Delta nodes are not
  *  decoded here (-EINVAL). */
 int fetch_decode(struct codec *c, const struct digest *name, const struct frame_loc *loc,
-		 const void *src, void *dst, size_t n);
+		 const void *src, uint32_t src_n, void *dst, size_t n);
 /** region_refresh() - learn the packs that the lookup does not know yet. *@ret_new counts. */
 int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct err *err);
 

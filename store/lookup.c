@@ -434,25 +434,33 @@ int lookup_visit(struct lookup *l, MDB_txn *t, const struct pack_id *id, struct 
 		if ((k.mv_size != DIGEST_BYTES && k.mv_size != COPY_KEY) ||
 		    !lookup_points_to(&v, id) || !loc_decode(&v, &loc))
 			continue;
-		if (f->n == f->cap) {
-			uint32_t cap = f->cap ? f->cap * 2 : 1024;
-			struct pack_entry *p = reallocarray(f->e, cap, sizeof(*p));
+		if (loc.index >= PACK_MAX_FRAMES)
+			continue;
+		if (loc.index >= f->cap) {
+			uint32_t cap = f->cap ? f->cap : 1024;
+			struct pack_entry *p;
 
+			while (cap <= loc.index)
+				cap *= 2;
+			p = reallocarray(f->e, cap, sizeof(*p));
 			if (!p) {
 				r = ENOMEM;
 				break;
 			}
+			memset(p + f->cap, 0, (cap - f->cap) * sizeof(*p));
 			f->e = p;
 			f->cap = cap;
 		}
-		f->e[f->n] = (struct pack_entry){
+		f->e[loc.index] = (struct pack_entry){
 			.offset = loc.offset,
 			.length = loc.length,
 			.kind = loc.kind,
 			.encoding = loc.encoding,
 			.level = loc.level,
 		};
-		memcpy(f->e[f->n++].name.b, k.mv_data, DIGEST_BYTES);
+		memcpy(f->e[loc.index].name.b, k.mv_data, DIGEST_BYTES);
+		if (loc.index >= f->n)
+			f->n = loc.index + 1;
 	}
 	mdb_cursor_close(cur);
 	return r == MDB_NOTFOUND ? 0 : r;

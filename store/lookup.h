@@ -51,8 +51,8 @@ int lookup_add_pack(struct lookup *l, const struct pack_id *id, const struct pac
  * entries; NULL = unknown, then every name is visited. */
 int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
 		       uint32_t n, struct err *err);
-/** lookup_frames() - what is known of a pack whose trailer is lost: @ret is malloc'ed, in no
- *  order; the index in the pack is not told. Visits every name. */
+/** lookup_frames() - what is known of a pack whose trailer is lost: @ret is malloc'ed,
+ *  by the index in the pack; unknown frames have the zero name. Visits every name. */
 int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry **ret,
 		  uint32_t *ret_n, struct err *err);
 /** lookup_clear() - empty it, to be rebuilt. */

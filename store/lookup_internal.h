@@ -36,7 +36,7 @@ struct mem_slot {
 };
 
 struct found {
-	struct pack_entry *e; /* owned */
+	struct pack_entry *e; /* owned; by index in the pack, the zero name where it is not known */
 	uint32_t n, cap;
 };
 

@@ -69,6 +69,22 @@ int store_check(struct store *s, unsigned region, unsigned flags, struct store *
 /** store_rebuild_index() - make the lookup anew from the packs' trailers. */
 int store_rebuild_index(struct store *s, unsigned region, uint64_t *ret_packs, struct err *err);
 
+struct store_rekey_result {
+	uint64_t packs;      /* whose data key was wrapped anew */
+	uint64_t packs_kept; /* under the first key already */
+	uint64_t objects;    /* sealed anew */
+	uint64_t damaged;    /* left as they are: store_check() tells more */
+};
+/**
+ * store_rekey() - put everything of an encrypted region under the first of its keys
+ *
+ * Safe beside everything but collection (-EBUSY); resumable. Writes every pack once more, whole.
+ * What the older keys wrapped is gone afterwards, except in quarantine and in copies elsewhere.
+ * Return: 0; -EINVAL (not encrypted); -ENOKEY; the cancel reason; or another -errno.
+ */
+int store_rekey(struct store *s, unsigned region, struct cancel *cancel,
+		struct store_rekey_result *ret, struct err *err);
+
 /* A root that a catalog record asks for. */
 struct store_lost_root {
 	const char *kind, *id;

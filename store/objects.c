@@ -15,45 +15,26 @@ static void manifest_key(const struct digest *d, char dst[REGION_KEY_MAX])
 	(void) snprintf(dst, REGION_KEY_MAX, "manifests/%.2s/%s.json", hex, hex);
 }
 
-/* A small object's bytes. */
-static int get_object(struct region *g, const char *key, struct buf *out, struct err *err)
-{
-	uint64_t n;
-	int r = region_stat(g, key, &n, err);
-
-	if (r < 0)
-		return r;
-	if (n >= out->max)
-		return err_set(err, -EFBIG, "%s: %llu bytes are too many", key,
-			       (unsigned long long) n);
-	r = buf_reserve(out, (size_t) n);
-	if (r < 0)
-		return err_set(err, r, "out of memory");
-	r = region_get(g, key, 0, out->data + out->len, (size_t) n, err);
-	if (r < 0)
-		return r;
-	out->len += (size_t) n;
-	out->data[out->len] = '\0';
-	return 0;
-}
-
 /* Writes @b unless the same bytes are there; bad ones there are moved aside first. */
-static int put_object(struct region *g, const char *key, const struct buf *b, struct err *err)
+static int put_object(struct store_region *g, const char *key, const struct buf *b, struct err *err)
 {
 	auto_err struct err own = ERR_INIT;
 	auto_buf struct buf old = BUF_INIT(OBJECT_MAX);
-	int r = region_put_small(g, key, b->data, b->len, &own);
+	int r = region_object_put(g, key, b->data, b->len, &own);
 
 	if (r != -EEXIST) {
 		if (r < 0 && err)
 			err_move(err, &own);
 		return r;
 	}
-	if (get_object(g, key, &old, NULL) >= 0 && old.len == b->len &&
-	    memcmp(old.data, b->data, b->len) == 0)
+	r = region_object_get(g, key, &old, NULL, err);
+	if (r >= 0 && old.len == b->len && memcmp(old.data, b->data, b->len) == 0)
 		return 0;
-	r = region_quarantine(g, key, err);
-	return r < 0 ? r : region_put_small(g, key, b->data, b->len, err);
+	if (r == -ENOKEY)
+		return r; /* not ours to judge */
+	err_done(err);
+	r = region_quarantine(g->region, key, err);
+	return r < 0 ? r : region_object_put(g, key, b->data, b->len, err);
 }
 
 int store_manifest_put(struct store *s, unsigned region, const json_t *manifest, struct digest *ret,
@@ -70,7 +51,7 @@ int store_manifest_put(struct store *s, unsigned region, const json_t *manifest,
 		return err_set(err, r, "manifest: %s", strerror(-r));
 	sha256(b.data, b.len, ret);
 	manifest_key(ret, key);
-	return put_object(s->regions[region].region, key, &b, err);
+	return put_object(&s->regions[region], key, &b, err);
 }
 
 int manifest_parse(const char *text, size_t n, const struct digest *d, json_t **ret,
@@ -108,7 +89,7 @@ int store_manifest_get(struct store *s, unsigned region, const struct digest *d,
 	if (r < 0)
 		return r;
 	manifest_key(d, key);
-	r = get_object(s->regions[region].region, key, &b, err);
+	r = region_object_get(&s->regions[region], key, &b, NULL, err);
 	return r < 0 ? r : manifest_parse(b.data, b.len, d, ret, err);
 }
 
@@ -192,12 +173,12 @@ int store_catalog_put(struct store *s, unsigned region, const char *resource_id,
 	char key[REGION_KEY_MAX], prefix[REGION_KEY_MAX];
 	struct digest id;
 	struct catalog_scan c = {.only = &id};
-	struct region *g;
+	struct store_region *g;
 	int r = store_region_check(s, region, err);
 
 	if (r < 0)
 		return r;
-	g = s->regions[region].region;
+	g = &s->regions[region];
 	doc = json_pack("{s:s, s:I, s:O}", "id", resource_id, "revision", (json_int_t) revision,
 			"record", record);
 	if (!lower || !doc)
@@ -208,7 +189,7 @@ int store_catalog_put(struct store *s, unsigned region, const char *resource_id,
 	sha256(lower, strlen(lower), &id);
 	catalog_key(&id, revision, key);
 	(void) snprintf(prefix, sizeof(prefix), "%.10s/", key); /* catalog/ab */
-	r = region_list(g, prefix, scan_name, &c, err);
+	r = region_list(g->region, prefix, scan_name, &c, err);
 	for (size_t i = 0; i < c.n && r >= 0; i++)
 		if (c.names[i].revision > revision)
 			r = 1; /* a newer one is there already: it wins */
@@ -219,14 +200,14 @@ int store_catalog_put(struct store *s, unsigned region, const char *resource_id,
 		if (c.names[i].revision >= revision)
 			continue;
 		catalog_key(&id, c.names[i].revision, key);
-		r = region_remove(g, key, err);
+		r = region_remove(g->region, key, err);
 	}
 	free(c.names);
 	return r < 0 ? r : 0;
 }
 
-static int catalog_read(struct region *g, const struct catalog_name *name, store_catalog_fn *fn,
-			void *arg, struct err *err)
+static int catalog_read(struct store_region *g, const struct catalog_name *name,
+			store_catalog_fn *fn, void *arg, struct err *err)
 {
 	auto_buf struct buf b = BUF_INIT(OBJECT_MAX);
 	auto_json json_t *doc = NULL;
@@ -236,7 +217,7 @@ static int catalog_read(struct region *g, const struct catalog_name *name, store
 	int r;
 
 	catalog_key(&name->id, name->revision, key);
-	r = get_object(g, key, &b, err);
+	r = region_object_get(g, key, &b, NULL, err);
 	if (r == -ENOENT)
 		return r;
 	if (r >= 0)
@@ -251,7 +232,7 @@ static int catalog_read(struct region *g, const struct catalog_name *name, store
 }
 
 /* A record may be replaced between the listing and its reading: then a newer one is there. */
-static int catalog_newest(struct region *g, struct catalog_name name, store_catalog_fn *fn,
+static int catalog_newest(struct store_region *g, struct catalog_name name, store_catalog_fn *fn,
 			  void *arg, struct err *err)
 {
 	auto_err struct err own = ERR_INIT;
@@ -264,7 +245,7 @@ static int catalog_newest(struct region *g, struct catalog_name name, store_cata
 
 		catalog_key(&name.id, name.revision, key);
 		(void) snprintf(prefix, sizeof(prefix), "%.10s/", key);
-		r = region_list(g, prefix, scan_name, &c, &own);
+		r = region_list(g->region, prefix, scan_name, &c, &own);
 		for (size_t i = 0; i < c.n; i++)
 			if (c.names[i].revision > newest)
 				newest = c.names[i].revision;
@@ -294,7 +275,7 @@ int store_catalog_list(struct store *s, unsigned region, store_catalog_fn *fn, v
 		qsort(c.names, c.n, sizeof(*c.names), by_name);
 	for (size_t i = 0; i < c.n && r >= 0; i++)
 		if (i == 0 || !digest_eq(&c.names[i].id, &c.names[i - 1].id))
-			r = catalog_newest(s->regions[region].region, c.names[i], fn, arg, err);
+			r = catalog_newest(&s->regions[region], c.names[i], fn, arg, err);
 	free(c.names);
 	return r < 0 ? r : 0;
 }

@@ -60,7 +60,8 @@ static int head_and_foot(const uint8_t *head, const uint8_t *foot, struct pack_i
 
 	if (h < 0 && h != -EPROTO)
 		return h;
-	f = pack_footer_parse(foot, ret->bytes, &ret->n, ret_trailer, h < 0 ? NULL : err);
+	f = pack_footer_parse(foot, ret->bytes, ret->header.flags, &ret->n, ret_trailer,
+			      h < 0 ? NULL : err);
 	if (h >= 0)
 		return f == -EPROTO ? err_ctx(err, -EBADMSG, "unlike its header") : f;
 	if (f < 0)
@@ -68,13 +69,32 @@ static int head_and_foot(const uint8_t *head, const uint8_t *foot, struct pack_i
 	return f == -EBADMSG ? err_set(err, f, "pack trailer: damaged") : h;
 }
 
-int pack_index_load(struct region *g, const struct pack_id *id, struct pack_index *ret,
+/* What stands between frames and footer, to entries: in the clear, and each as it must be. */
+static int open_entries(struct store_region *g, struct pack_index *x, uint8_t *raw,
+			uint64_t trailer, struct err *err)
+{
+	uint8_t key[AEAD_KEY_BYTES];
+	int r = region_key_of(g, &x->header, key, err);
+
+	if (r <= 0) /* plain */
+		return r < 0 ? r : parse_entries(raw, x->n, trailer, x->entries, err);
+	r = pack_open(key, &x->header.id, PACK_INDEX_FRAME, NULL, raw,
+		      pack_entries_bytes(x->header.flags, x->n), raw);
+	mem_wipe(key, sizeof(key));
+	if (r < 0)
+		return err_set(err, r, "its entries cannot be decrypted: %s", strerror(-r));
+	return parse_entries(raw, x->n, trailer, x->entries, err);
+}
+
+int pack_index_load(struct store_region *sr, const struct pack_id *id, struct pack_index *ret,
 		    struct err *err)
 {
+	struct region *g = sr->region;
 	uint8_t head[PACK_HEADER_BYTES], foot[PACK_FOOTER_BYTES];
 	auto_free uint8_t *raw = NULL;
 	char key[REGION_KEY_MAX];
 	uint64_t trailer = 0;
+	size_t raw_n;
 	bool strange;
 	int r;
 
@@ -100,17 +120,18 @@ int pack_index_load(struct region *g, const struct pack_id *id, struct pack_inde
 	}
 	if (ret->n == 0)
 		return err_ctx(err, r, "%s", key);
-	raw = malloc((size_t) ret->n * PACK_ENTRY_BYTES);
+	raw_n = pack_entries_bytes(ret->header.flags, ret->n);
+	raw = malloc(raw_n);
 	ret->entries = reallocarray(NULL, ret->n, sizeof(*ret->entries));
 	r = raw && ret->entries ? 0 : err_set(err, -ENOMEM, "out of memory");
 	if (r >= 0)
-		r = region_get(g, key, trailer, raw, (size_t) ret->n * PACK_ENTRY_BYTES, err);
+		r = region_get(g, key, trailer, raw, raw_n, err);
 	if (r >= 0)
 		r = pack_entries_check(head, raw, ret->n, foot, err);
 	if (r >= 0 && strange)
 		r = pack_header_parse(head, &ret->header, err); /* it is as it was written */
 	if (r >= 0)
-		r = parse_entries(raw, ret->n, trailer, ret->entries, err);
+		r = open_entries(sr, ret, raw, trailer, err);
 	if (r < 0) {
 		pack_index_done(ret);
 		return err_ctx(err, r, "%s", key);

@@ -8,11 +8,16 @@
 static const uint8_t head_magic[8] = {'K', 'I', 'L', 'N', 'P', 'A', 'C', 'K'};
 static const uint8_t foot_magic[8] = {'K', 'I', 'L', 'N', 'T', 'R', 'L', 'R'};
 
+static uint32_t version_of(uint32_t flags)
+{
+	return flags & PACK_FLAG_ENCRYPTED ? PACK_VERSION_SEALED : PACK_VERSION;
+}
+
 void pack_header_encode(const struct pack_header *h, uint8_t dst[PACK_HEADER_BYTES])
 {
 	memset(dst, 0, PACK_HEADER_BYTES);
 	memcpy(dst, head_magic, sizeof(head_magic));
-	put_le32(dst + 8, PACK_VERSION);
+	put_le32(dst + 8, version_of(h->flags));
 	put_le32(dst + 12, h->flags);
 	memcpy(dst + 16, h->id.b, PACK_ID_BYTES);
 	memcpy(dst + 32, h->key_id, sizeof(h->key_id));
@@ -34,10 +39,10 @@ int pack_header_parse(const uint8_t src[PACK_HEADER_BYTES], struct pack_header *
 	(void) cursor_bytes(&c, ret->wrapped_key, sizeof(ret->wrapped_key));
 	if (memcmp(magic, head_magic, sizeof(magic)) != 0)
 		return err_set(err, -EBADMSG, "pack header: not a pack");
-	if (version != PACK_VERSION)
-		return err_set(err, -EPROTO, "pack header: version %u, this program knows %u",
-			       version, PACK_VERSION);
-	if (ret->flags & ~PACK_FLAG_ENCRYPTED)
+	if (version != PACK_VERSION && version != PACK_VERSION_SEALED)
+		return err_set(err, -EPROTO, "pack header: version %u, this program knows 1 and %u",
+			       version, PACK_VERSION_SEALED);
+	if (ret->flags != (version == PACK_VERSION_SEALED ? PACK_FLAG_ENCRYPTED : 0))
 		return err_set(err, -EPROTO, "pack header: unknown flags 0x%x", ret->flags);
 	if (!bytes_zero(c.p, c.left))
 		return err_set(err, -EBADMSG, "pack header: reserved bytes are not zero");
@@ -55,6 +60,15 @@ void pack_entry_encode(const struct pack_entry *e, uint8_t dst[PACK_ENTRY_BYTES]
 	dst[47] = 0;
 }
 
+static uint32_t raw_flags(const uint8_t *header)
+{
+	struct cursor c = {header + 12, 4};
+	uint32_t flags = 0;
+
+	(void) cursor_le32(&c, &flags);
+	return flags;
+}
+
 static void footer_sum(const uint8_t *header, const uint8_t *entries, uint32_t count,
 		       const uint8_t *footer, struct digest *ret)
 {
@@ -62,7 +76,7 @@ static void footer_sum(const uint8_t *header, const uint8_t *entries, uint32_t c
 	uint8_t rec[PACK_HEADER_BYTES + DIGEST_BYTES + 32];
 
 	/* The entries may be large: hash them by themselves, then all parts together. */
-	sha256(entries, (size_t) count * PACK_ENTRY_BYTES, &part[0]);
+	sha256(entries, pack_entries_bytes(raw_flags(header), count), &part[0]);
 	memcpy(rec, header, PACK_HEADER_BYTES);
 	memcpy(rec + PACK_HEADER_BYTES, part[0].b, DIGEST_BYTES);
 	memcpy(rec + PACK_HEADER_BYTES + DIGEST_BYTES, footer, 32);
@@ -76,14 +90,14 @@ void pack_footer_encode(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *
 
 	memset(dst, 0, PACK_FOOTER_BYTES);
 	memcpy(dst, foot_magic, sizeof(foot_magic));
-	put_le32(dst + 8, PACK_VERSION);
+	put_le32(dst + 8, version_of(raw_flags(header)));
 	put_le32(dst + 12, count);
 	put_le64(dst + 16, trailer_offset);
 	footer_sum(header, entries, count, dst, &sum);
 	memcpy(dst + 32, sum.b, DIGEST_BYTES);
 }
 
-int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes,
+int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes, uint32_t flags,
 		      uint32_t *ret_count, uint64_t *ret_offset, struct err *err)
 {
 	struct cursor c = {src, PACK_FOOTER_BYTES};
@@ -100,14 +114,13 @@ int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes,
 		return err_set(err, -EBADMSG,
 			       "pack trailer: absent, the pack is cut short or "
 			       "damaged");
-	if (version != PACK_VERSION)
-		return err_set(err, -EPROTO, "pack trailer: version %u, this program knows %u",
-			       version, PACK_VERSION);
+	if (version != version_of(flags))
+		return err_set(err, -EPROTO, "pack trailer: version %u, its header asks for %u",
+			       version, version_of(flags));
 	if (zero != 0 || *ret_count < 1 || *ret_count > PACK_MAX_FRAMES ||
 	    pack_bytes > PACK_MAX_BYTES || *ret_offset < PACK_HEADER_BYTES ||
 	    *ret_offset > pack_bytes ||
-	    pack_bytes - *ret_offset !=
-		    (uint64_t) *ret_count * PACK_ENTRY_BYTES + PACK_FOOTER_BYTES)
+	    pack_bytes - *ret_offset != pack_entries_bytes(flags, *ret_count) + PACK_FOOTER_BYTES)
 		return err_set(err, -EBADMSG,
 			       "pack trailer: %u entries at byte %llu do not fit a "
 			       "pack of %llu bytes",
@@ -167,10 +180,12 @@ int pack_parse(const uint8_t *p, size_t n, struct pack_header *ret, pack_entry_f
 	r = pack_header_parse(p, ret, err);
 	if (r < 0)
 		return r;
-	r = pack_footer_parse(p + n - PACK_FOOTER_BYTES, n, &count, &trailer, err);
+	r = pack_footer_parse(p + n - PACK_FOOTER_BYTES, n, ret->flags, &count, &trailer, err);
 	if (r < 0)
 		return r;
 	r = pack_entries_check(p, p + trailer, count, p + n - PACK_FOOTER_BYTES, err);
+	if (r == 0 && (ret->flags & PACK_FLAG_ENCRYPTED))
+		return 0;
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pack_entry e;
 

@@ -9,7 +9,8 @@
 #include "meta/packs.h"
 #include "store/chunk.h"
 
-#define PACK_VERSION        1
+#define PACK_VERSION        1 /* plain */
+#define PACK_VERSION_SEALED 2 /* frames and entries encrypted */
 #define PACK_HEADER_BYTES   128u
 #define PACK_ENTRY_BYTES    48u
 #define PACK_FOOTER_BYTES   64u
@@ -18,7 +19,7 @@
 #define PACK_MAX_FRAMES     (1u << 20)
 #define PACK_MAX_BYTES      (UINT64_C(1) << 31) /* offsets fit 32 bits in the lookup */
 #define PACK_FLAG_ENCRYPTED 1u
-#define PACK_TAG_BYTES      16u /* after every encrypted frame */
+#define PACK_TAG_BYTES      16u /* after every encrypted frame, and after encrypted entries */
 
 struct pack_header {
 	struct pack_id id;
@@ -42,12 +43,19 @@ int pack_header_parse(const uint8_t src[PACK_HEADER_BYTES], struct pack_header *
 		      struct err *err);
 
 void pack_entry_encode(const struct pack_entry *e, uint8_t dst[PACK_ENTRY_BYTES]);
-/** pack_footer_encode() - @entries: the encoded entries that stand at @trailer_offset. */
+/** pack_entries_bytes() - what @count entries take where @flags are the header's. */
+static inline size_t pack_entries_bytes(uint32_t flags, uint32_t count)
+{
+	return (size_t) count * PACK_ENTRY_BYTES +
+	       (flags & PACK_FLAG_ENCRYPTED ? PACK_TAG_BYTES : 0);
+}
+/** pack_footer_encode() - @entries: the entries as they stand at @trailer_offset. */
 void pack_footer_encode(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries,
 			uint32_t count, uint64_t trailer_offset, uint8_t dst[PACK_FOOTER_BYTES]);
 
-/** pack_footer_parse() - where the entries are, from a pack's last bytes and its whole size. */
-int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes,
+/** pack_footer_parse() - where the entries are, from a pack's last bytes, its whole size and the
+ *  flags of its header. */
+int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes, uint32_t flags,
 		      uint32_t *ret_count, uint64_t *ret_offset, struct err *err);
 /** pack_entries_check() - do header, entries and footer belong together (checksum)? */
 int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries,
@@ -56,8 +64,8 @@ int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *e
 int pack_entry_parse(const uint8_t *entries, uint32_t index, uint64_t trailer_offset,
 		     uint64_t *io_offset, struct pack_entry *ret, struct err *err);
 
-/** pack_parse() - a whole pack in memory: every entry checked; calls @fn for each (may be NULL).
- *  For tools and fuzzing; readers use the pieces above. */
+/** pack_parse() - a whole pack in memory: every entry checked; calls @fn for each (may be NULL). Of
+ *  an encrypted one only what stands outside of the encryption. For tools and fuzzing. */
 typedef int pack_entry_fn(void *arg, uint32_t index, const struct pack_entry *e);
 int pack_parse(const uint8_t *p, size_t n, struct pack_header *ret, pack_entry_fn *fn, void *arg,
 	       struct err *err);

@@ -43,7 +43,7 @@ static int adopt_pack(void *arg, const char *key, uint64_t bytes)
 
 	if (pack_id_of_key(key, &id) < 0)
 		return 0;
-	r = pack_index_load(g->region, &id, &x, NULL);
+	r = pack_index_load(g, &id, &x, NULL);
 	if (r == -ENOMEM)
 		return err_set(w->err, r, "out of memory");
 	if (r < 0) {

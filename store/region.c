@@ -99,7 +99,14 @@ int region_put_commit(struct region_put *p, const char *key, struct err *err)
 {
 	struct region *g = p->region;
 
-	return with_name(g, key, g->ops->put_commit(p, key, err), err);
+	return with_name(g, key, g->ops->put_commit(p, key, false, err), err);
+}
+
+int region_put_replace(struct region_put *p, const char *key, struct err *err)
+{
+	struct region *g = p->region;
+
+	return with_name(g, key, g->ops->put_commit(p, key, true, err), err);
 }
 
 void region_put_abort(struct region_put *p)

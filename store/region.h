@@ -44,8 +44,9 @@ struct region_ops {
 	/* What was added, for the proof before the commit. */
 	int (*put_read)(struct region_put *p, uint64_t offset, void *dst, size_t n,
 			struct err *err);
-	/* Durable under @key; -EEXIST leaves the old object. Ends @p in any case. */
-	int (*put_commit)(struct region_put *p, const char *key, struct err *err);
+	/* Durable under @key; -EEXIST leaves the old object, unless @replace: then a reader sees
+	 * the old one or the new one, each whole. Ends @p in any case. */
+	int (*put_commit)(struct region_put *p, const char *key, bool replace, struct err *err);
 	void (*put_abort)(struct region_put *p);
 	void (*free)(struct region *g);
 };
@@ -82,6 +83,9 @@ int region_put_begin(struct region *g, struct region_put **ret, struct err *err)
 int region_put_add(struct region_put *p, const void *src, size_t n, struct err *err);
 int region_put_read(struct region_put *p, uint64_t offset, void *dst, size_t n, struct err *err);
 int region_put_commit(struct region_put *p, const char *key, struct err *err);
+/** region_put_replace() - the same, in the place of what is there. Only for what says the same in
+ *  other bytes: objects are immutable. */
+int region_put_replace(struct region_put *p, const char *key, struct err *err);
 void region_put_abort(struct region_put *p); /* NULL is fine */
 
 /* region_dir.c */

@@ -478,7 +478,7 @@ static void dir_put_abort(struct region_put *rp)
 	free(p);
 }
 
-static int dir_put_commit(struct region_put *rp, const char *key, struct err *err)
+static int dir_put_commit(struct region_put *rp, const char *key, bool replace, struct err *err)
 {
 	struct dir_put *p = (struct dir_put *) rp;
 	struct region_dir *d = dir_of(rp->region);
@@ -502,12 +502,15 @@ static int dir_put_commit(struct region_put *rp, const char *key, struct err *er
 	}
 	if (r >= 0)
 		r = make_parents(d, key, err);
-	if (r >= 0 && sys->renameat2(d->tmpfd, p->name, d->dirfd, key, RENAME_NOREPLACE) < 0)
+	if (r >= 0 &&
+	    sys->renameat2(d->tmpfd, p->name, d->dirfd, key, replace ? 0 : RENAME_NOREPLACE) < 0)
 		r = err_set(err, -errno, "cannot rename into place: %s", strerror(errno));
 	if (r < 0) {
 		dir_put_abort(rp);
 		return r;
 	}
+	if (replace)
+		fd_forget(d, key);
 	r = sync_parent(d, key, err);
 	free(p);
 	return r;

@@ -92,6 +92,8 @@ int store_root_list(struct store *s, const char *kind, store_root_fn *fn, void *
 int store_usage(struct store *s, unsigned region, json_t **ret, struct err *err)
 {
 	uint64_t packs, bytes, frames;
+	char key_id[KEY_ID_HEX];
+	bool encrypted;
 	int r = store_region_check(s, region, err);
 
 	if (r >= 0)
@@ -100,8 +102,10 @@ int store_usage(struct store *s, unsigned region, json_t **ret, struct err *err)
 		r = packs_usage(s->meta, region_name_of(s, region), &packs, &bytes, &frames, err);
 	if (r < 0)
 		return r;
-	*ret = json_pack("{s:s, s:I, s:I, s:I}", "region", region_name_of(s, region), "packs",
-			 (json_int_t) packs, "storedBytes", (json_int_t) bytes, "frames",
-			 (json_int_t) frames);
+	encrypted = store_region_encrypted(s, region, key_id);
+	*ret = json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I}", "region", region_name_of(s, region),
+			 "deduplicationDomain", region_name_of(s, region), "keyId",
+			 encrypted ? key_id : NULL, "packs", (json_int_t) packs, "storedBytes",
+			 (json_int_t) bytes, "frames", (json_int_t) frames);
 	return *ret ? 0 : err_set(err, -ENOMEM, "out of memory");
 }

@@ -126,7 +126,7 @@ static int catch_row(void *arg, const struct pack_row *row)
 	c->seq = row->seq;
 	if (row->state == PACK_DELETING || lookup_has_pack(g->lookup, &row->id))
 		return 0;
-	r = pack_index_load(g->region, &row->id, &x, NULL);
+	r = pack_index_load(g, &row->id, &x, NULL);
 	if (r < 0)
 		return 0; /* missing or damaged: check's business; it only costs deduplication */
 	return lookup_add_pack(g->lookup, &row->id, x.entries, x.n, false, c->err);

@@ -5,8 +5,6 @@
 #include "base/mem.h"
 #include "store/internal.h"
 
-#define LOCAL_REGION "local"
-
 static unsigned cpu_count(void)
 {
 	cpu_set_t set;
@@ -86,16 +84,22 @@ static int open_region(struct store *s, const struct store_region_config *c, str
 		return r;
 	dir = strf("%s/lookup/%s", s->dir, c->name);
 	g->url = strdup(c->url);
-	if (!dir || !g->url) {
+	g->key_source = c->key ? strdup(c->key) : NULL;
+	if (!dir || !g->url || (c->key && !g->key_source)) {
 		free(take_ptr(g->url));
+		free(take_ptr(g->key_source));
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	r = region_open(c->name, c->url, &o, &g->region, err);
 	if (r >= 0)
+		r = region_crypt_open(g, c->key, s->read_only, err);
+	if (r >= 0)
 		r = lookup_open(dir, s->read_only, &g->lookup, err);
 	if (r < 0) {
+		region_crypt_close(g);
 		region_free(take_ptr(g->region));
 		free(take_ptr(g->url));
+		free(take_ptr(g->key_source));
 		return r;
 	}
 	(void) pthread_mutex_init(&g->refresh_lock, NULL);
@@ -161,9 +165,11 @@ void store_close(struct store *s)
 		struct store_region *g = &s->regions[i];
 
 		lookup_close(g->lookup);
+		region_crypt_close(g);
 		region_free(g->region);
 		(void) pthread_mutex_destroy(&g->refresh_lock);
 		free(g->url);
+		free(g->key_source);
 	}
 	free(s->regions);
 	for (unsigned i = 0; i < s->n_codecs; i++)
@@ -175,60 +181,4 @@ void store_close(struct store *s)
 	(void) pthread_mutex_destroy(&s->ahead_lock);
 	free(s->dir);
 	free(s);
-}
-
-/* The plumbing store's own rows and journal. */
-static int own_state(const char *dir, struct meta **ret_meta, struct journal **ret_journal,
-		     struct err *err)
-{
-	auto_free char *url = strf("sqlite:%s/store.db", dir);
-	auto_free char *jdir = path_join(dir, "journal");
-	int r;
-
-	if (!url || !jdir)
-		return err_set(err, -ENOMEM, "out of memory");
-	r = file_mkdir_p(dir, 0750, err);
-	if (r >= 0)
-		r = journal_open(jdir, ret_journal, err);
-	if (r >= 0)
-		r = journal_recover(*ret_journal, NULL, err);
-	if (r >= 0)
-		r = meta_open(url, ret_meta, err);
-	return r;
-}
-
-int store_open_dir(const char *dir, bool read_only, struct store **ret, struct err *err)
-{
-	auto_free char *abs = NULL, *path = NULL;
-	struct meta *meta = NULL;
-	struct journal *journal = NULL;
-	struct store_region_config region = {.name = LOCAL_REGION};
-	struct store_config c = {.regions = &region, .n_regions = 1, .read_only = read_only};
-	int r = 0;
-
-	if (!read_only)
-		r = file_mkdir_p(dir, 0750, err);
-	if (r < 0)
-		return r;
-	abs = realpath(dir, NULL);
-	if (!abs)
-		return err_set(err, -errno, "%s: %s", dir, strerror(errno));
-	path = strf("%s/regions/" LOCAL_REGION, abs);
-	if (!path)
-		return err_set(err, -ENOMEM, "out of memory");
-	r = own_state(abs, &meta, &journal, err);
-	region.url = path;
-	c.dir = abs;
-	c.meta = meta;
-	c.journal = journal;
-	if (r >= 0)
-		r = store_open(&c, ret, err);
-	if (r < 0) {
-		meta_close(meta);
-		journal_close(journal);
-		return r;
-	}
-	(*ret)->own_meta = meta;
-	(*ret)->own_journal = journal;
-	return 0;
 }

@@ -46,6 +46,7 @@ int disk_ref_from_json(const json_t *j, struct disk_ref *ret, struct err *err);
 struct store_region_config {
 	const char *name; /* normalized, e.g. "eastus" */
 	const char *url;  /* "file:///path" or a plain absolute path */
+	const char *key;  /* NULL = plain; else "file:/path" or "command:/program arg ..." */
 };
 
 struct store_config {
@@ -66,11 +67,26 @@ void store_close(struct store *s);
 /** store_open_dir() - a plumbing store in @dir with its own store.db and one region "local"
  *  (made on first use). */
 int store_open_dir(const char *dir, bool read_only, struct store **ret, struct err *err);
+/* How to open a plumbing store. */
+struct store_dir_options {
+	bool read_only;
+	bool must_exist; /* -ENOENT in place of making it */
+	const char *key; /* where its keys are; NULL = where the store remembers, else plain */
+};
+/** store_open_dir_with() - the same with options. A @key that fits is remembered in
+ * DIR/options.json (the place, not the key). -ENOKEY: it is encrypted and no key that fits was
+ * found. */
+int store_open_dir_with(const char *dir, const struct store_dir_options *o, struct store **ret,
+			struct err *err);
 /** store_region_index() - position of a region by name, or -ENOENT with the known names. */
 int store_region_index(const struct store *s, const char *name, struct err *err);
 
 /** store_region_name() - by position; NULL past the last. */
 const char *store_region_name(const struct store *s, unsigned region);
+
+/** store_region_encrypted() - *@ret_key_id (may be NULL) gets the first key's id in hex, 33 bytes.
+ */
+bool store_region_encrypted(const struct store *s, unsigned region, char *ret_key_id);
 
 struct store_stats {
 	uint64_t bytes_read; /* from the source */

@@ -16,6 +16,8 @@ struct open_pack {
 	struct open_pack *next; /* in the list of closing packs */
 	struct region_put *put;
 	struct pack_header header;
+	uint8_t key[AEAD_KEY_BYTES]; /* the data key of an encrypted pack */
+	uint8_t *sealed;             /* room for one encrypted frame; NULL = plain */
 	uint8_t head[PACK_HEADER_BYTES];
 	struct sha256_ctx *sum; /* of all bytes written; NULL without read-back */
 	uint8_t *buf;
@@ -51,6 +53,8 @@ static void pack_free(struct open_pack *p)
 	free(p->buf);
 	free(p->entries);
 	free(p->slots);
+	free(p->sealed);
+	mem_wipe(p->key, sizeof(p->key));
 	free(p);
 }
 
@@ -81,6 +85,7 @@ void writer_free(struct writer *w)
 
 static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 {
+	struct store_region *g = &w->ss->store->regions[w->region];
 	struct open_pack *p = calloc(1, sizeof(*p));
 	int r;
 
@@ -92,12 +97,16 @@ static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 	p->entries = reallocarray(NULL, p->cap, sizeof(*p->entries));
 	p->buf = malloc(BUFFER_BYTES);
 	p->sum = w->read_back ? sha256_new() : NULL;
-	if (!p->slots || !p->entries || !p->buf || (w->read_back && !p->sum))
+	p->sealed = g->crypt ? malloc(FRAME_MAX + PACK_TAG_BYTES) : NULL;
+	if ((g->crypt && !p->sealed) || !p->slots || !p->entries || !p->buf ||
+	    (w->read_back && !p->sum))
 		r = err_set(err, -ENOMEM, "out of memory");
 	else
 		r = random_bytes(p->header.id.b, PACK_ID_BYTES);
 	if (r >= 0)
-		r = region_put_begin(w->ss->store->regions[w->region].region, &p->put, err);
+		r = g->crypt ? keyring_new_pack(region_keys(g), &p->header, p->key, err) : 0;
+	if (r >= 0)
+		r = region_put_begin(g->region, &p->put, err);
 	if (r < 0) {
 		p->put = NULL;
 		pack_free(p);
@@ -236,7 +245,7 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 {
 	struct store_session *ss = w->ss;
 	struct store_region *g = &ss->store->regions[w->region];
-	size_t raw_n = (size_t) p->n * PACK_ENTRY_BYTES;
+	size_t raw_n = pack_entries_bytes(p->header.flags, p->n);
 	auto_free uint8_t *raw = malloc(raw_n);
 	uint8_t foot[PACK_FOOTER_BYTES];
 	uint64_t total = p->bytes + raw_n + sizeof(foot);
@@ -249,6 +258,11 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < p->n; i++)
 		pack_entry_encode(&p->entries[i], raw + (size_t) i * PACK_ENTRY_BYTES);
+	r = p->sealed ? pack_seal(p->key, &p->header.id, PACK_INDEX_FRAME, NULL, raw,
+				  (size_t) p->n * PACK_ENTRY_BYTES, raw)
+		      : 0;
+	if (r < 0)
+		return err_set(err, r, "cannot encrypt: %s", strerror(-r));
 	pack_footer_encode(p->head, raw, p->n, p->bytes, foot);
 	r = pack_write(p, raw, raw_n, err);
 	if (r >= 0)
@@ -334,6 +348,7 @@ static struct open_pack *detach(struct writer *w)
 static int append_locked(struct writer *w, const struct new_frame *f, struct err *err)
 {
 	struct open_pack *p;
+	struct pack_entry e;
 	int r = 0;
 
 	if (!w->open)
@@ -343,10 +358,7 @@ static int append_locked(struct writer *w, const struct new_frame *f, struct err
 	p = w->open;
 	if (pack_grow(p) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = pack_write(p, f->bytes, f->n, err);
-	if (r < 0)
-		return r;
-	p->entries[p->n] = (struct pack_entry){
+	e = (struct pack_entry){
 		.name = f->name,
 		.offset = p->bytes,
 		.length = f->n,
@@ -354,9 +366,19 @@ static int append_locked(struct writer *w, const struct new_frame *f, struct err
 		.encoding = (uint8_t) f->encoding,
 		.level = (uint8_t) f->level,
 	};
+	if (p->sealed) {
+		r = pack_seal(p->key, &p->header.id, p->n, &e, f->bytes, f->n, p->sealed);
+		if (r < 0)
+			return err_set(err, r, "cannot encrypt: %s", strerror(-r));
+		e.length += PACK_TAG_BYTES;
+	}
+	r = pack_write(p, p->sealed ? p->sealed : f->bytes, e.length, err);
+	if (r < 0)
+		return r;
+	p->entries[p->n] = e;
 	p->slots[slot_of(p, &f->name)] = p->n + 1;
 	p->n++;
-	p->bytes += f->n;
+	p->bytes += e.length;
 	return 0;
 }
 

@@ -18,14 +18,14 @@ static int inside(void *arg, uint32_t index, const struct pack_entry *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct pack_header h;
+	struct pack_header h = {0};
 	uint8_t *copy;
 	uint64_t at;
 	uint32_t count;
 
 	(void) pack_parse(p, n, &h, inside, &n, NULL);
-	if (n < PACK_HEADER_BYTES + PACK_FOOTER_BYTES ||
-	    pack_footer_parse(p + n - PACK_FOOTER_BYTES, n, &count, &at, NULL) < 0)
+	if (n < PACK_HEADER_BYTES + PACK_FOOTER_BYTES || pack_header_parse(p, &h, NULL) < 0 ||
+	    pack_footer_parse(p + n - PACK_FOOTER_BYTES, n, h.flags, &count, &at, NULL) < 0)
 		return 0;
 	copy = malloc(n);
 	if (!copy)

@@ -19,4 +19,5 @@ check power-cut-states quietly "$P/store-crash" 2400 "$SEED"
 check power-cut-states-of-a-lying-disk status 1 "$P/store-crash" 120 "$SEED" lying
 check kill-at-any-call quietly "$P/store-kill" 900 "$SEED"
 check rot-is-found-and-healed quietly "$P/store-rot" 500 "$SEED"
+check rot-of-encrypted-packs quietly "$P/store-rot" 200 "$SEED" encrypted
 sed 's/^/  /' "$T/totals"

@@ -13,6 +13,7 @@ done
 for ((s = i; s <= 20; s += n)); do
 	check "kill-at-every-call-$s" "$P/store-kill" 0 "$s"
 	check "rot-seed-$s" "$P/store-rot" 500 "$((1000 + s))"
+	check "rot-of-encrypted-packs-seed-$s" "$P/store-rot" 500 "$((2000 + s))" encrypted
 done
 for ((s = i; s <= 1; s += n)); do
 	KILN_FAULTS_ALL=1 check every-fault "$P/store-test_faults"

@@ -343,13 +343,19 @@ static void mem_put_abort(struct region_put *rp)
 	free(p);
 }
 
-static int mem_put_commit(struct region_put *rp, const char *key, struct err *err)
+static int mem_put_commit(struct region_put *rp, const char *key, bool replace, struct err *err)
 {
 	struct mem_put *p = (struct mem_put *) rp;
 	struct mem_region *g = mem_of(rp->region);
 	int r = begin(g, key, true, err);
 
 	if (r >= 0) {
+		struct object *old = replace ? find(g->m, key) : NULL;
+
+		if (old) {
+			free(old->data);
+			take_out(g->m, old);
+		}
 		r = insert(g->m, key, p->data, p->n);
 		if (r < 0) {
 			(void) err_set(err, r, "%s", strerror(-r));

@@ -339,6 +339,8 @@ static void model_at(unsigned k, uint64_t wal, struct trial_model *m)
 /* Where the bytes of a file of the template are: the name it had before anything. */
 static const char *template_name(const char *path)
 {
+	if (find(&start, path))
+		return path; /* also when something else takes its place later */
 	for (unsigned i = rec.n; i > 0; i--)
 		if (rec.ops[i - 1].kind == OP_RENAME && strcmp(rec.ops[i - 1].to, path) == 0)
 			return rec.ops[i - 1].path;
@@ -643,7 +645,7 @@ int main(int argc, char **argv)
 
 	(void) signal(SIGPIPE, SIG_IGN);
 	lying = argc > 3 && strcmp(argv[3], "lying") == 0;
-	trial_new(&t);
+	trial_new(&t, false);
 	for (unsigned i = 0; i < n_trial_ops; i++) {
 		struct result res = {0};
 

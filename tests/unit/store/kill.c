@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	unsigned seed = argc > 2 ? (unsigned) strtoul(argv[2], NULL, 10) : 1;
 	struct trial t;
 
-	trial_new(&t);
+	trial_new(&t, false);
 	for (unsigned i = 0; i < n_trial_ops && bad < 20; i++) {
 		const struct trial_op *op = &trial_ops[i];
 		auto_err struct err first = ERR_INIT;

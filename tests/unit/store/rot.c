@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Injected damages: `store-rot COUNT SEED`. Each: one damage in one of two equal stores; check
- * must find it, export must give the right bytes or an error, healing from the other store must
- * make it whole. Prints what was done; ends with 1 at the first failure.
+ * Injected damages: `store-rot COUNT SEED [encrypted]`. Each: one damage in one of two equal
+ * stores; check must find it, export must give the right bytes or an error, healing from the other
+ * store must make it whole. Prints what was done; ends with 1 at the first failure.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -227,7 +227,7 @@ int main(int argc, char **argv)
 	auto_free char *store = NULL;
 	struct trial t;
 
-	trial_new(&t);
+	trial_new(&t, argc > 3 && strcmp(argv[3], "encrypted") == 0);
 	store = path_join(t.dir, "now");
 	if (!store || export_all(&t, t.other, true, true, &e) < 0)
 		bad++;

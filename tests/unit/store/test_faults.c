@@ -40,7 +40,7 @@ static int fixture(void **state)
 	struct trial *t = calloc(1, sizeof(*t));
 
 	assert_non_null(t);
-	trial_new(t);
+	trial_new(t, false);
 	*state = t;
 	return 0;
 }

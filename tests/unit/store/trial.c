@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#define KEY_OLD    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+#define KEY_NEW    "a00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
 #define DISK_BYTES (24 * CHUNK_BYTES)
 
 static void must(int r, const struct err *e, const char *what)
@@ -229,6 +231,13 @@ static int do_life(const struct trial *t, struct store *s, struct err *err)
 	return r;
 }
 
+static int do_rekey(const struct trial *t, struct store *s, struct err *err)
+{
+	struct store_rekey_result k;
+
+	return store_rekey(s, 0, NULL, &k, err);
+}
+
 const struct trial_op trial_ops[] = {
 	{"ingest", do_ingest, "more"},
 	{"dedup", do_dedup, "again"},
@@ -242,6 +251,7 @@ const struct trial_op trial_ops[] = {
 	{"heal", do_heal, .heals = true},
 	{"scrub", do_scrub},
 	{"rebuild-index", do_rebuild},
+	{"rekey", do_rekey, .encrypted = true},
 	{"life", do_life},
 };
 const unsigned n_trial_ops = ARRAY_SIZE(trial_ops);
@@ -338,12 +348,30 @@ static void damage(const char *store)
 	free(take_ptr(biggest_path));
 }
 
-static void make_templates(struct trial *t, struct err *e)
+/* The keys of all encrypted stores here. */
+static void write_keys(const struct trial *t, const char *text)
+{
+	auto_free char *path = path_join(t->dir, "keys");
+
+	must(path ? file_write_atomic(path, text, strlen(text), 0600, NULL) : -1, NULL, "keys");
+}
+
+static int open_new(const struct trial *t, const char *dir, bool encrypted, struct store **ret,
+		    struct err *err)
+{
+	auto_free char *key = encrypted ? strf("file:%s/keys", t->dir) : NULL;
+	const struct store_dir_options o = {.key = key};
+
+	return store_open_dir_with(dir, &o, ret, err);
+}
+
+static void make_templates(struct trial *t, bool encrypted, struct err *e)
 {
 	struct store *s = NULL;
 	struct disk_ref d;
 
-	must(store_open_dir(t->other, false, &s, e), e, "open");
+	write_keys(t, KEY_OLD);
+	must(open_new(t, t->other, encrypted, &s, e), e, "open");
 	must(publish(s, t->fd_base, "base", &d, e), e, "base");
 	must(commit_v1(t, s, &d, e), e, "commit");
 	must(publish(s, t->fd_more, "more", &d, e), e, "more");
@@ -354,7 +382,7 @@ static void make_templates(struct trial *t, struct err *e)
 
 		s = NULL;
 		must(dir ? 0 : -1, NULL, "memory");
-		must(store_open_dir(dir, false, &s, e), e, "open");
+		must(open_new(t, dir, op->encrypted, &s, e), e, "open");
 		must(publish(s, t->fd_base, "base", &d, e), e, "base");
 		if (op->drops || str_starts(op->name, "gc"))
 			must(publish(s, t->fd_more, "more", &d, e), e, "more");
@@ -366,9 +394,10 @@ static void make_templates(struct trial *t, struct err *e)
 		if (op->heals)
 			damage(dir);
 	}
+	write_keys(t, KEY_NEW KEY_OLD);
 }
 
-void trial_new(struct trial *t)
+void trial_new(struct trial *t, bool encrypted)
 {
 	const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	auto_err struct err e = ERR_INIT;
@@ -385,7 +414,7 @@ void trial_new(struct trial *t)
 	t->fd_base = disk(t->dir, "base", 1);
 	t->fd_more = disk(t->dir, "more", 2);
 	t->fd_over = disk(t->dir, "over", 3);
-	make_templates(t, &e);
+	make_templates(t, encrypted, &e);
 	must(store_open_dir(t->other, true, &s, &e), &e, "open");
 	must(store_root_get(s, 0, "name", "base", &d[0], &e), &e, "base");
 	must(store_root_get(s, 0, "name", "v1", &d[1], &e), &e, "v1");

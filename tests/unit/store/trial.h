@@ -37,6 +37,7 @@ struct trial_op {
 	const char *publishes;
 	const char *drops; /* a name it removes */
 	bool heals;        /* starts damaged: whole only once it was done */
+	bool encrypted;    /* starts encrypted, under a key that is the second one by now */
 };
 
 /* Told at each acknowledgement within an operation of several steps; may be NULL. */
@@ -45,8 +46,9 @@ extern void (*trial_acked)(const char *name, bool there);
 extern const struct trial_op trial_ops[];
 extern const unsigned n_trial_ops;
 
-/** trial_new() - make the templates; ends the program on failure. */
-void trial_new(struct trial *t);
+/** trial_new() - make the templates; ends the program on failure. @encrypted: the other store too.
+ */
+void trial_new(struct trial *t, bool encrypted);
 void trial_free(struct trial *t);
 /** trial_copy() - copy a store's directory, without lookup locks; made anew. */
 int trial_copy(const char *from, const char *to);
