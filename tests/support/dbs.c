@@ -12,8 +12,9 @@
 
 #include "base/file.h"
 
-static int setup(void **state, struct pg *pg)
+int dbs_setup(void **state)
 {
+	struct pg *pg = *state;
 	struct dbs *d = calloc(1, sizeof(*d));
 	char schema[32];
 
@@ -35,17 +36,7 @@ static int setup(void **state, struct pg *pg)
 	return 0;
 }
 
-static int setup_sqlite(void **state)
-{
-	return setup(state, NULL);
-}
-
-static int setup_pg(void **state)
-{
-	return setup(state, *state);
-}
-
-static int teardown(void **state)
+int dbs_teardown(void **state)
 {
 	struct dbs *d = *state;
 	int r = file_rm_rf(d->dir, NULL);
@@ -66,7 +57,8 @@ static int group_pg_end(void **state)
 	return 0;
 }
 
-static int run_on(const char *name, const char *on, const struct dbs_test *tests, size_t n, bool pg)
+static int run_on(const char *name, const char *on, const struct dbs_test *tests, size_t n, bool pg,
+		  int (*setup)(void **state), int (*teardown)(void **state))
 {
 	struct CMUnitTest *list = calloc(n, sizeof(*list));
 	char group[128];
@@ -79,7 +71,7 @@ static int run_on(const char *name, const char *on, const struct dbs_test *tests
 		list[i] = (struct CMUnitTest){
 			.name = tests[i].name,
 			.test_func = tests[i].run,
-			.setup_func = pg ? setup_pg : setup_sqlite,
+			.setup_func = setup,
 			.teardown_func = teardown,
 		};
 	failed = _cmocka_run_group_tests(group, list, n, pg ? group_pg : NULL,
@@ -88,12 +80,18 @@ static int run_on(const char *name, const char *on, const struct dbs_test *tests
 	return failed;
 }
 
-int dbs_run(const char *name, const struct dbs_test *tests, size_t n)
+int dbs_run_with(const char *name, const struct dbs_test *tests, size_t n,
+		 int (*setup)(void **state), int (*teardown)(void **state))
 {
-	int failed = run_on(name, "SQLite", tests, n, false);
+	int failed = run_on(name, "SQLite", tests, n, false, setup, teardown);
 
 	if (pg_installed())
-		return failed + run_on(name, "PostgreSQL", tests, n, true);
+		return failed + run_on(name, "PostgreSQL", tests, n, true, setup, teardown);
 	print_message("skip %s on PostgreSQL: its server is not installed\n", name);
 	return failed;
+}
+
+int dbs_run(const char *name, const struct dbs_test *tests, size_t n)
+{
+	return dbs_run_with(name, tests, n, dbs_setup, dbs_teardown);
 }

@@ -25,5 +25,12 @@ struct dbs_test {
 /** dbs_run() - the tests with one database after the other, as groups "NAME on DATABASE". Says so
  *  when PostgreSQL is not installed. Return: number of failed tests, for main(). */
 int dbs_run(const char *name, const struct dbs_test *tests, size_t n);
+/** dbs_run_with() - the same with the test's own fixture, whose @setup finds in *@state the
+ *  PostgreSQL server to use, or NULL for SQLite. */
+int dbs_run_with(const char *name, const struct dbs_test *tests, size_t n,
+		 int (*setup)(void **state), int (*teardown)(void **state));
+/** dbs_setup(), dbs_teardown() - the fixture of dbs_run(). */
+int dbs_setup(void **state);
+int dbs_teardown(void **state);
 
 #endif

@@ -358,7 +358,7 @@ static const struct arm_port ports[] = {{"/port/", port_handle}, {NULL}};
 
 /* ---- The world ---------------------------------------------------------------------------- */
 
-struct world *world_open(const char *dir)
+struct world *world_open(const char *url)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct arm_config c = {
@@ -373,14 +373,7 @@ struct world *world_open(const char *dir)
 	};
 
 	assert_non_null(w);
-	if (dir)
-		(void) snprintf(w->dir, sizeof(w->dir), "%s", dir);
-	else /* in memory where that is possible: thousands of commits wait for no disk */
-		(void) snprintf(w->dir, sizeof(w->dir), "%s/kiln-test-arm-XXXXXX",
-				access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!dir)
-		assert_non_null(mkdtemp(w->dir));
-	(void) snprintf(w->url, sizeof(w->url), "sqlite:%s/kiln.db", w->dir);
+	(void) snprintf(w->url, sizeof(w->url), "%s", url);
 	assert_int_equal(meta_open(w->url, &w->meta, NULL), 0);
 	c.meta = w->meta;
 	assert_int_equal(arm_new(&c, &w->arm, NULL), 0);
@@ -394,19 +387,23 @@ struct world *world_open(const char *dir)
 	return w;
 }
 
-void world_close(struct world *w, bool keep)
+void world_close(struct world *w)
 {
 	arm_free(w->arm);
 	meta_close(w->meta);
-	if (!keep)
-		assert_int_equal(file_rm_rf(w->dir, NULL), 0);
 	free(w);
 }
 
 int world_setup(void **state)
 {
-	struct world *w = world_open(NULL);
+	struct dbs *d;
+	struct world *w;
 
+	if (dbs_setup(state) < 0)
+		return -1;
+	d = *state;
+	w = world_open(d->url);
+	w->dbs = d;
 	*state = w;
 	expect_drop(w, "PUT", GROUP "?" V, "{\"location\":\"East US\"}", 201, NULL);
 	return 0;
@@ -414,8 +411,11 @@ int world_setup(void **state)
 
 int world_teardown(void **state)
 {
-	world_close(*state, false);
-	return 0;
+	struct world *w = *state;
+	void *d = w->dbs;
+
+	world_close(w);
+	return dbs_teardown(&d);
 }
 
 struct arm_response ask_req(struct world *w, struct arm_request *req)

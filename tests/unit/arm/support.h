@@ -12,6 +12,7 @@
 #include "arm/arm.h"
 #include "base/mem.h"
 #include "meta/meta.h"
+#include "support/dbs.h"
 
 #define SUB   "/subscriptions/11111111-2222-3333-4444-555555555555"
 #define GROUP SUB "/resourceGroups/rg"
@@ -19,8 +20,8 @@
 #define V     "api-version=2023-01-01"
 
 struct world {
-	char dir[64];
-	char url[128];
+	struct dbs *dbs; /* NULL: of another world */
+	char url[PG_URL_MAX];
 	struct meta *meta;
 	struct arm *arm;
 	struct arm_principal owner, guest;
@@ -32,11 +33,11 @@ struct world {
 
 extern const struct arm_type *const world_types[];
 
-/** world_open() - on an existing directory (@dir) or a new one (NULL). */
-struct world *world_open(const char *dir);
-/** world_close() - @keep: leave the directory. */
-void world_close(struct world *w, bool keep);
-int world_setup(void **state); /* with the resource group "rg" */
+/** world_open() - on the database of another world, by its URL. */
+struct world *world_open(const char *url);
+void world_close(struct world *w);
+/** world_setup() - with the resource group "rg"; for dbs_run_with(). */
+int world_setup(void **state);
 int world_teardown(void **state);
 
 /** ask() - one request; @body is JSON text or NULL. Release with arm_response_done(). */

@@ -112,8 +112,10 @@ static void work(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
-	const struct CMUnitTest tests[] = {T(put_without_a_job), T(put_with_a_job), T(work)};
-
-	return cmocka_run_group_tests_name("arm/fault", tests, NULL, NULL);
+	static const struct dbs_test tests[] = {
+		DBS_TEST(put_without_a_job),
+		DBS_TEST(put_with_a_job),
+		DBS_TEST(work),
+	};
+	return dbs_run_with("arm/fault", tests, ARRAY_SIZE(tests), world_setup, world_teardown);
 }

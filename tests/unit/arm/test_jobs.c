@@ -534,9 +534,9 @@ static int put_forever(struct world *w)
 }
 
 /* The program again, as the worker that will be killed. */
-static int child_main(const char *dir, const char *what)
+static int child_main(const char *url, const char *what)
 {
-	struct world *w = world_open(dir);
+	struct world *w = world_open(url);
 
 	if (str_eq(what, "put"))
 		return put_forever(w);
@@ -549,7 +549,7 @@ static int child_main(const char *dir, const char *what)
 static pid_t start_child(struct world *w, const char *what, unsigned n, int *ret_fd)
 {
 	char exe[] = "/proc/self/exe", flag[] = "--work";
-	char *argv[] = {exe, flag, w->dir, (char *) (uintptr_t) what, NULL};
+	char *argv[] = {exe, flag, w->url, (char *) (uintptr_t) what, NULL};
 	posix_spawn_file_actions_t fa;
 	int fds[2];
 	pid_t pid;
@@ -765,29 +765,28 @@ static void idempotency_keys(void **state)
 
 int main(int argc, char **argv)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
-	const struct CMUnitTest tests[] = {
-		T(operations_as_clients_poll),
-		T(location_of_a_post),
-		T(failures),
-		T(deletes),
-		T(group_delete_takes_all),
-		T(cancel_by_operation),
-		T(cancel_before_it_runs),
-		T(cancel_by_caller),
-		T(shutdown_hands_back),
-		T(stale_workers_write_nothing),
-		T(leases),
-		T(jobs_write),
-		T(progress_does_not_raise_the_etag),
-		T(takeover_after_kill),
-		T(nested_operation_is_adopted),
-		T(acknowledged_changes_survive),
-		T(audit_follows_changes),
-		T(idempotency_keys),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(operations_as_clients_poll),
+		DBS_TEST(location_of_a_post),
+		DBS_TEST(failures),
+		DBS_TEST(deletes),
+		DBS_TEST(group_delete_takes_all),
+		DBS_TEST(cancel_by_operation),
+		DBS_TEST(cancel_before_it_runs),
+		DBS_TEST(cancel_by_caller),
+		DBS_TEST(shutdown_hands_back),
+		DBS_TEST(stale_workers_write_nothing),
+		DBS_TEST(leases),
+		DBS_TEST(jobs_write),
+		DBS_TEST(progress_does_not_raise_the_etag),
+		DBS_TEST(takeover_after_kill),
+		DBS_TEST(nested_operation_is_adopted),
+		DBS_TEST(acknowledged_changes_survive),
+		DBS_TEST(audit_follows_changes),
+		DBS_TEST(idempotency_keys),
 	};
 
 	if (argc == 4 && str_eq(argv[1], "--work"))
 		return child_main(argv[2], argv[3]);
-	return cmocka_run_group_tests_name("arm/jobs", tests, NULL, NULL);
+	return dbs_run_with("arm/jobs", tests, ARRAY_SIZE(tests), world_setup, world_teardown);
 }

@@ -390,16 +390,14 @@ static void actions(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
-	const struct CMUnitTest tests[] = {
-		T(life_cycle), T(case_is_kept_and_ignored),
-		T(parents),    T(versions),
-		T(routes),     T(bad_targets),
-		T(names),      T(bodies),
-		T(errors),     T(guests_are_denied),
-		T(etags),      T(paging),
-		T(views),      T(actions),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(life_cycle), DBS_TEST(case_is_kept_and_ignored),
+		DBS_TEST(parents),    DBS_TEST(versions),
+		DBS_TEST(routes),     DBS_TEST(bad_targets),
+		DBS_TEST(names),      DBS_TEST(bodies),
+		DBS_TEST(errors),     DBS_TEST(guests_are_denied),
+		DBS_TEST(etags),      DBS_TEST(paging),
+		DBS_TEST(views),      DBS_TEST(actions),
 	};
-
-	return cmocka_run_group_tests_name("arm/request", tests, NULL, NULL);
+	return dbs_run_with("arm/request", tests, ARRAY_SIZE(tests), world_setup, world_teardown);
 }
