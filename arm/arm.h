@@ -290,6 +290,7 @@ struct arm_type {
 					NULL = first_version alone */
 	enum arm_children children;
 	bool stateless;         /* no properties.provisioningState (arm/ keeps it otherwise) */
+	bool must_exist;        /* DELETE of an absent one is 404, not 204 */
 	bool body_etag;         /* the body carries "etag" too */
 	bool optional_location; /* a tracked type that may lack a location */
 	/* Orders lists: a key for @name that compares by bytes ("1.10.0" after "1.9.0"); caller

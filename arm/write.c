@@ -227,7 +227,7 @@ int request_delete(struct request *rq)
 		err_done(&rq->err);
 		r = etag_check(rq, NULL);
 		rq->res->status = 204;
-		return r;
+		return r >= 0 && type->must_exist ? not_found(rq) : r;
 	}
 	if (r >= 0)
 		r = etag_check(rq, &res);

@@ -89,6 +89,16 @@ static int check_identity(const struct arm_call *c, struct err *err)
 	return 0;
 }
 
+/* A PATCH to type None that says nothing of identities lets go of them. */
+static void drop_identities(const struct arm_call *c)
+{
+	const char *type = json_str_at(c->body, "identity.type");
+
+	if (type && str_eq_nocase(type, "None") && strcmp(c->method, "PATCH") == 0 &&
+	    !json_at(c->body, "identity.userAssignedIdentities"))
+		del_at(c->doc, "identity.userAssignedIdentities");
+}
+
 static bool asks_for(const json_t *doc, const char *path)
 {
 	const json_t *v = json_at(doc, path);
@@ -129,8 +139,10 @@ static bool auto_run(const json_t *doc)
 static int template_write(struct arm_call *c, struct err *err)
 {
 	bool replace = take_replace(c);
-	int r = check_identity(c, err);
+	int r;
 
+	drop_identities(c);
+	r = check_identity(c, err);
 	if (r == 0)
 		r = check_available(c, err);
 	if (r == 0)

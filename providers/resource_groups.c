@@ -81,6 +81,7 @@ const struct arm_type type_resource_groups = {
 	.name_pattern = "^[A-Za-z0-9_().-]*[A-Za-z0-9_()-]$",
 	.name_max = 90,
 	.operation_path = "operationresults",
+	.must_exist = true,
 	.tracked = true,
 	.children = ARM_CHILDREN_HOOK,
 	.properties = group_properties,

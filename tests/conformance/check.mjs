@@ -77,12 +77,14 @@ class Run {
 		const r = await this.client.send(op.method, url, body);
 		const say = p => this.note(name, [`${op.method} ${url}${what ? ` (${what})` : ''}: ${p}`]);
 		if (r.status >= 400 && !(r.status in op.status)) {
-			const excuse = what && this.excused('examples', what);
+			const excuse = this.excused('examples', what || name);
 			validate(r.body, '@Error', common).forEach(f => say(`error body: ${f.path}: ${f.problem}`));
 			if (!excuse)
 				say(`${r.status} ${r.body?.error?.code}: ${r.body?.error?.message} [${r.body?.error?.target ?? ''}]`);
-			else if (excuse.code && excuse.code !== r.body?.error?.code)
+			else if (excuse.code !== r.body?.error?.code)
 				say(`${r.body?.error?.code} where gaps.json says ${excuse.code}`);
+			else
+				this.served.add(name);
 			return {...r, refused: true};
 		}
 		this.served.add(name);
@@ -96,7 +98,7 @@ class Run {
 		});
 		if (end && end.body?.status !== 'Succeeded' && !this.excused('failures', what || name))
 			say(`ended ${end.body?.status}: ${JSON.stringify(end.body?.error)}`);
-		if (end && op.method === 'POST' && r.headers.location)
+		if (end?.body?.status === 'Succeeded' && op.method === 'POST' && r.headers.location)
 			await this.result(name, op, r.headers.location, say);
 		return r;
 	}

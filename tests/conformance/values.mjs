@@ -59,7 +59,7 @@ const table = [
 	[/^identifier\.sku$/, ({name}) => name],
 	[/^purchasePlan\.promotionCode$/, () => 'none'],
 	// versions
-	[/^storageProfile\.source\.id$/, ({world, example}) => (/ImageVersion/.test(example) ? world.versionId : world.imageId)],
+	[/^storageProfile\.source\.id$/, ({world, example}) => (/WithImageVersion/.test(example) ? world.versionId : world.imageId)],
 	[/^storageProfile\.source\.communityGalleryImageId$/, ({world}) => world.communityVersionId],
 	[/^storageProfile\.(osDiskImage|dataDiskImages)\.source\.id$/, ({world, field}) => (field.includes('data') ? world.dataSnapshotId : world.snapshotId)],
 	[/storageAccountId$/, ({world}) => `${world.group}/providers/Microsoft.Storage/storageAccounts/vhds`],
@@ -76,7 +76,7 @@ const table = [
 	[/^distribute\.imageId$/, ({world, name}) => `${world.group}/providers/Microsoft.Compute/images/${name}`],
 	[/^distribute\.runOutputName$/, ({name}) => `${name}-out`],
 	[/customize\.scriptUri$/, () => 'https://example.com/script.sh'],
-	[/customize\.(validExitCodes|updateLimit)$/, ({field}) => (field.endsWith('Limit') ? 20 : [0, 3010])],
+	[/customize\.updateLimit$/, () => 20],
 	[/validExitCodes$/, ({index}) => [0, 3010][index]],
 	[/customize\.name$/, ({index}) => `step ${index + 1}`],
 	[/customize\.restartTimeout$/, () => '5m'],

@@ -57,6 +57,7 @@ static void group_life(void **state)
 	assert_int_equal(h->status, 202);
 	assert_int_equal(call(h, "HEAD", "~", R, NULL), 404);
 	expect_error(h, "GET", "~", R, NULL, 404, "ResourceGroupNotFound", NULL);
+	expect_error(h, "DELETE", "~", R, NULL, 404, "ResourceGroupNotFound", NULL);
 }
 
 static void group_names(void **state)

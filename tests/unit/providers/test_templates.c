@@ -211,6 +211,11 @@ static void tags_and_identity_by_patch(void **state)
 	expect_ok(h, "PUT", T0, A24, body);
 	expect_ok(h, "PATCH", T0, A22, "{'tags':{'a':'b'}}");
 	expect_ok(h, "PATCH", T0, A24,
+		  "{'identity':{'type':'UserAssigned','userAssignedIdentities':{'/a':{}}}}");
+	expect_ok(h, "PATCH", T0, A24, "{'identity':{'type':'None'}}");
+	expect_ok(h, "GET", T0, A24, NULL);
+	assert_null(json_at(h->body, "identity.userAssignedIdentities"));
+	expect_ok(h, "PATCH", T0, A24,
 		  "{'properties':{'distribute':[{'type':'SharedImage','runOutputName':'other',"
 		  "'galleryImageId':'" GAL "'}]}}");
 	expect_ok(h, "GET", T0, A24, NULL);
