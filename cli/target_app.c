@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests answered in this process, jobs run in it. */
+#include "base/mem.h"
+#include "cli/target.h"
+#include "providers/app.h"
+
+struct app_target {
+	struct target t;
+	struct app *app; /* the command's */
+};
+
+static int app_send(struct target *t, const struct arm_request *req, struct arm_response *ret,
+		    struct err *err)
+{
+	struct app_target *a = (struct app_target *) t;
+	struct arm_request mine = *req;
+
+	(void) err;
+	mine.who = &a->app->owner;
+	arm_handle(a->app->arm, &mine, ret);
+	return 0;
+}
+
+static int app_finish(struct target *t, const struct arm_response *res,
+		      const struct event_sink *events, struct cancel *cancel, struct err *err)
+{
+	struct app_target *a = (struct app_target *) t;
+
+	return arm_work(a->app->arm, res->operation_id, events, cancel, err);
+}
+
+static void app_free(struct target *t)
+{
+	(void) t; /* the directory is closed by main() */
+}
+
+int target_open_app(struct cli *cli, struct target **ret, struct err *err)
+{
+	static const struct target_ops ops = {app_send, app_finish, app_free};
+	auto_free struct app_target *a = calloc(1, sizeof(*a));
+	const char *sub;
+	int r = app_open(cli->data_dir, &cli->app, err);
+
+	if (r < 0)
+		return r;
+	sub = json_str_at(cli->app->admin, "subscriptionId");
+	if (a) {
+		a->t.ops = &ops;
+		a->app = cli->app;
+		a->t.subscription_id = strdup(sub);
+		a->t.name = strdup(cli->app->data_dir);
+	}
+	if (!a || !a->t.subscription_id || !a->t.name) {
+		if (a)
+			free(a->t.subscription_id);
+		return err_set(err, -ENOMEM, "data directory");
+	}
+	*ret = &take_ptr(a)->t;
+	return 0;
+}
