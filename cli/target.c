@@ -4,19 +4,24 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/context.h"
 #include "cli/progress.h"
 #include "cli/ref.h"
-#include "providers/app.h"
+#include "providers/app_dir.h"
 
 /* Path of the socket of a server that answers for this data directory, or NULL. */
 static char *server_socket(const char *data_dir)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	auto_free char *path = app_api_socket(data_dir);
+	auto_free char *dir = NULL, *run = NULL, *path = NULL;
 	auto_fd int fd = -1;
 
+	if (app_dir_find(data_dir, &dir, NULL) < 0)
+		return NULL;
+	run = app_dir_run(dir);
+	path = run ? path_join(run, "api.sock") : NULL;
 	if (!path || strlen(path) >= sizeof(addr.sun_path))
 		return NULL;
 	(void) snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
@@ -84,9 +89,10 @@ static int call_finish(struct cli *cli, const struct arm_response *res, struct e
 	return r;
 }
 
-static bool is_operation(const struct arm_response *res)
+bool target_started(const struct arm_response *res)
 {
-	return (res->async_operation || res->location) && res->operation_id[0];
+	return (res->async_operation || res->location) && res->operation_id[0] &&
+	       res->status >= 200 && res->status < 300;
 }
 
 /* What an operation left: the resource of a PUT or PATCH, the result of a POST. */
@@ -112,7 +118,8 @@ static int call_result(struct target *t, const char *method, const char *target,
 int target_call(struct cli *cli, const char *method, const char *path, const json_t *body,
 		bool wait, json_t **ret_body, struct err *err)
 {
-	auto_free char *target = ref_versioned(path, NULL), *text = body ? json_compact(body) : NULL;
+	auto_free char *target = ref_versioned(path, NULL),
+		       *text = body ? json_compact(body) : NULL;
 	struct arm_request q = {.method = method, .target = target, .body = text};
 	struct arm_response res = {0};
 	auto_json json_t *result = NULL;
@@ -125,7 +132,7 @@ int target_call(struct cli *cli, const char *method, const char *path, const jso
 	r = target_send(t, &q, &res, err);
 	if (r == 0 && (res.status < 200 || res.status >= 300))
 		r = ref_error(res.status, res.body, err);
-	if (r == 0 && wait && is_operation(&res)) {
+	if (r == 0 && wait && target_started(&res)) {
 		r = call_finish(cli, &res, err);
 		if (r == 0)
 			r = call_result(t, method, target, &res, &result, err);
@@ -159,8 +166,8 @@ int target_each(struct cli *cli, const char *path, int (*fn)(void *arg, json_t *
 
 		r = target_get(cli, next, &page, err);
 		items = json_is_array(page) ? page : json_object_get(page, "value");
-		json_array_foreach((json_t *) items, i, item) if (r == 0)
-			r = fn(arg, (json_t *) item);
+		json_array_foreach((json_t *) items, i, item) if (r == 0) r =
+			fn(arg, (json_t *) item);
 		link = json_str_at(page, "nextLink");
 		free(next);
 		next = link ? strdup(link) : NULL;

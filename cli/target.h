@@ -40,6 +40,8 @@ void target_free(struct target *t); /* NULL is fine */
 /** target_send() - one request. */
 int target_send(struct target *t, const struct arm_request *req, struct arm_response *ret,
 		struct err *err);
+/** target_started() - does an answer say that an operation was started? */
+bool target_started(const struct arm_response *res);
 /** target_call() - one request that must succeed (2xx), with the type's newest api-version where
  *  @path names none. @body borrowed, may be NULL; @ret_body a new reference, may be NULL. When the
  *  answer starts an operation, @wait says whether to follow it (showing progress on @cli).

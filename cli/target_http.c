@@ -13,8 +13,8 @@
 #include "cli/target.h"
 
 #define ANSWER_MAX_BYTES (64u << 20)
-#define CONNECT_SECONDS	 20L
-#define QUIET_SECONDS	 300L /* without a byte: the server is gone */
+#define CONNECT_SECONDS  20L
+#define QUIET_SECONDS    300L /* without a byte: the server is gone */
 
 struct http_target {
 	struct target t;
@@ -70,7 +70,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	else if (str_eq_nocase(name, "azure-asyncoperation"))
 		take_header(&a->res->async_operation, v, n);
 	else if (str_eq_nocase(name, "retry-after"))
-		a->res->retry_after_s = atoi(v) > 0 && atoi(v) < 60 ? atoi(v) : 1;
+		a->res->retry_after_s = n == 1 && *v > '0' && *v <= '9' ? *v - '0' : 1;
 	return left;
 }
 
@@ -140,8 +140,7 @@ static int http_perform(struct http_target *h, const char *url, struct curl_slis
 	if (code != CURLE_OK) {
 		err_set(err, -EIO, "%s: %s", h->t.name, *text ? text : curl_easy_strerror(code));
 		if (code == CURLE_PEER_FAILED_VERIFICATION)
-			err_hint(err,
-				 "give the server's CA certificate to 'kiln login --ca-file'");
+			err_hint(err, "give the server's CA certificate to 'kiln login --ca-file'");
 		return -EIO;
 	}
 	(void) curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
@@ -206,18 +205,18 @@ static int token_fetch(struct http_target *h, struct err *err)
 
 	if (r < 0)
 		return r;
-	fields = form(h->curl,
-		      (const char *const[][2]){
-			      {"grant_type", "client_credentials"},
-			      {"client_id", json_str_at(h->context, "clientId")},
-			      {"scope", scope},
-			      {"client_secret", file ? NULL : secret},
-			      {"client_assertion_type",
-			       file ? "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-				    : NULL},
-			      {"client_assertion", assertion},
-		      },
-		      6);
+	fields = form(
+		h->curl,
+		(const char *const[][2]){
+			{"grant_type", "client_credentials"},
+			{"client_id", json_str_at(h->context, "clientId")},
+			{"scope", scope},
+			{"client_secret", file ? NULL : secret},
+			{"client_assertion_type",
+			 file ? "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" : NULL},
+			{"client_assertion", assertion},
+		},
+		6);
 	if (!scope || !url || !fields)
 		return err_set(err, -ENOMEM, "token");
 	http_transport(h);
@@ -265,18 +264,17 @@ static int http_once(struct http_target *h, const struct arm_request *req, bool 
 	if (absolute && strncmp(url, h->base, strlen(h->base)) != 0)
 		return err_set(err, -EINVAL, "'%s' is not on %s", req->target, h->base);
 	r = bearer(h, fresh, &headers, err);
-	if (r == 0 && (add_line(&headers, "Content-Type", req->body ? "application/json" : NULL) ||
-		       add_line(&headers, "Expect", "") ||
-		       add_line(&headers, "If-Match", req->if_match) ||
-		       add_line(&headers, "If-None-Match", req->if_none_match)))
+	if (r == 0 &&
+	    (add_line(&headers, "Content-Type", req->body ? "application/json" : NULL) ||
+	     add_line(&headers, "Expect", "") || add_line(&headers, "If-Match", req->if_match) ||
+	     add_line(&headers, "If-None-Match", req->if_none_match)))
 		r = err_set(err, -ENOMEM, "request");
 	if (r == 0) {
 		http_transport(h);
 		http_method(h->curl, req->method, req->body, req->body_bytes);
 		r = http_perform(h, url, headers, &a, err);
 	}
-	if (r == 0 && a.body.len > 0 &&
-	    json_parse(a.body.data, a.body.len, &ret->body, NULL) < 0)
+	if (r == 0 && a.body.len > 0 && json_parse(a.body.data, a.body.len, &ret->body, NULL) < 0)
 		r = err_set(err, -EIO, "%s answered %d with no JSON", h->t.name, ret->status);
 	curl_slist_free_all(headers);
 	buf_done(&a.body);
@@ -343,10 +341,9 @@ static int http_finish(struct target *t, const struct arm_response *res,
 		       const struct event_sink *events, struct cancel *cancel, struct err *err)
 {
 	struct http_target *h = (struct http_target *) t;
-	auto_free char *url =
-		strdup(res->async_operation ? res->async_operation
-		       : res->location	    ? res->location
-					    : "");
+	auto_free char *url = strdup(res->async_operation ? res->async_operation
+				     : res->location      ? res->location
+							  : "");
 	int wait_s = 1, r;
 
 	if (!url)
@@ -358,8 +355,10 @@ static int http_finish(struct target *t, const struct arm_response *res,
 
 		if (poll(&p, 1, wait_s * 1000) > 0 || cancel_check(cancel) < 0) {
 			err_set(err, -ECANCELED, "no longer waiting");
-			err_hint(err, "the operation goes on at %s; 'kiln operation cancel %s' "
-				 "stops it", t->name, res->operation_id);
+			err_hint(err,
+				 "the operation goes on at %s; 'kiln operation cancel %s' "
+				 "stops it",
+				 t->name, res->operation_id);
 			return -ECANCELED;
 		}
 	}
