@@ -150,6 +150,119 @@ lost_index() {
 }
 check lost-index lost_index
 
+# Encryption at rest: a key from a file, another store's from a program, changed, and the second reader.
+E=$T/enc
+enc() { # COMMAND ARGS...
+	local cmd=$1
+	shift
+	"$KILN" store "$cmd" --store "$E" "$@"
+}
+new_key() {
+	od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n'
+	echo
+}
+new_key >"$T/key1"
+new_key >"$T/key2"
+chmod 600 "$T/key1" "$T/key2"
+cat "$T/key1" >"$T/keys"
+chmod 600 "$T/keys"
+enc_exported() { # NAME WANT
+	rm -f "$T/enc.raw"
+	enc export "$1" "$T/enc.raw" && cmp "$2" "$T/enc.raw"
+}
+encrypted() {
+	enc import "$T/base.raw" base --key-file "$T/keys" && enc commit --parent base "$T/ov.qcow2" v2 &&
+		enc_exported base "$T/base.raw" && enc_exported v2 "$T/v2.raw" &&
+		same "$(digest_of base)" "$(digest_of base "$E")" &&
+		[ "$(enc stats --json | jq -r '.[0].keyId | length')" = 32 ]
+}
+check encrypted-store encrypted
+nothing_shows() { # of a file's text, or of the digests that every other store of this disk shows
+	local root word
+	root=$(root_of base | cut -d' ' -f1)
+	word=$(printf '%s' "${root#sha256:}" | sed 's/../\\x&/g')
+	LC_ALL=C grep -rqaP -- "$word" "$S/regions/local/packs" || { echo "the plain store hides its root too"; return 1; }
+	! LC_ALL=C grep -rqaP -- "$word" "$E/regions" && ! grep -rqF -- "$(cat "$T/key1")" "$E"
+}
+check encrypted-store-shows-nothing nothing_shows
+says() { # WORD COMMAND...: it fails and its message has the word
+	local word=$1 out
+	shift
+	out=$("$@" 2>&1) && { echo "no failure"; return 1; }
+	grep -qF -- "$word" <<<"$out" || { echo "$out"; return 1; }
+}
+no_key() {
+	local id
+	id=$(enc stats --json | jq -r '.[0].keyId')
+	says "$id" enc export base "$T/no.raw" --key-file "$T/key2" && [ ! -e "$T/no.raw" ] || return 1
+	mv "$T/keys" "$T/keys.away"
+	says "$T/keys" enc list || return 1
+	mv "$T/keys.away" "$T/keys"
+	mv "$E/options.json" "$T/options.json"
+	says --key-file enc list || return 1
+	mv "$T/options.json" "$E/options.json"
+	chmod 604 "$T/keys"
+	says chmod enc list || return 1
+	chmod 600 "$T/keys"
+	status 3 "$KILN" store list --store "$S" --key-file "$T/keys"
+}
+check encrypted-store-needs-its-key no_key
+enc_reader() {
+	local root
+	read -r -a root <<<"$("$KILN" store list --store "$E" --json | jq -r '.[] | select(.name == "v2") | "\(.disk.root) \(.disk.sizeBytes)"')"
+	node "$SRC/tests/integration/store_reader.mjs" --keys "$T/keys" "$E/regions/local" "${root[0]}" "${root[1]}" "$T/enc2.raw" >/dev/null &&
+		cmp "$T/enc2.raw" "$T/v2.raw" && node "$SRC/tests/integration/store_reader.mjs" --keys "$T/keys" "$E/regions/local"
+}
+check second-reader-encrypted enc_reader
+vectors() { # the packs of the specification as a region
+	local v=$SRC/docs/store-vectors.json r=$T/vec i id n
+	mkdir -p "$r/packs" && echo "kiln-region 1" >"$r/format" && jq -r '.keys[]' "$v" >"$r.keys" || return 1
+	for i in 0 1; do
+		id=$(jq -r ".packs[$i].id" "$v")
+		mkdir -p "$r/packs/${id:0:2}" && node -e 'process.stdout.write(Buffer.from(process.argv[1], "hex"))' "$(jq -r ".packs[$i].hex" "$v")" >"$r/packs/${id:0:2}/$id.pack"
+	done
+	for i in 0 1; do
+		n=$(jq ".disks[$i].size" "$v")
+		same "$(jq -r ".disks[$i].digest" "$v")" "$(node "$SRC/tests/integration/store_reader.mjs" --keys "$r.keys" "$r" "$(jq -r ".disks[$i].root" "$v")" "$n" "$T/vec.raw")" &&
+			same "$(jq -r ".disks[$i].fill[]" "$v" | while read -r b; do head -c 65536 /dev/zero | tr '\0' "\\$(printf %o "$b")"; done | sha256sum)" "$(sha256sum <"$T/vec.raw")" || return 1
+	done
+}
+check encryption-test-vectors vectors
+enc_replicated() { # to another domain, whose key a program gives, and back into the clear
+	"$KILN" store replicate --store "$E" v2 --to "$T/enc3" --to-key-command "/bin/cat $T/key2" >/dev/null &&
+		"$KILN" store replicate --store "$T/enc3" v2 --to "$T/enc4" >/dev/null &&
+		"$KILN" store export --store "$T/enc4" v2 "$T/enc4.raw" && cmp "$T/enc4.raw" "$T/v2.raw"
+}
+check encrypted-replication enc_replicated
+enc_served() {
+	local pid got=0
+	"$KILN" store serve --store "$E" v2 --unix "$T/es" >"$T/es.out" &
+	pid=$!
+	until [ -s "$T/es.out" ]; do kill -0 $pid || return 1; sleep 0.1; done
+	qemu-img compare -f raw -F raw "$T/v2.raw" "nbd+unix:///?socket=$T/es" || got=1
+	kill -INT $pid
+	wait $pid || true
+	return $got
+}
+check encrypted-serve enc_served
+rekeyed() {
+	{ cat "$T/key2"; cat "$T/key1"; } >"$T/keys"
+	enc rekey && cat "$T/key2" >"$T/keys" && enc check --read-data && enc_exported v2 "$T/v2.raw" &&
+		status 1 enc list --key-file "$T/key1" && rm -rf "$E/lookup" && enc rebuild-index && enc gc && enc gc &&
+		enc_exported base "$T/base.raw"
+}
+check rekey rekeyed
+enc_healed() {
+	local f size
+	f=$(find "$E/regions/local/packs" -name '*.pack' -printf '%s %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+	size=$(stat -c %s "$f")
+	printf '\xa5\x5a\xa5' | dd of="$f" bs=1 seek=$((size / 2)) conv=notrunc status=none
+	status 1 enc check --read-data && enc check --read-data --heal --from "$T/two" && enc check --read-data &&
+		enc_exported base "$T/base.raw" && enc_exported v2 "$T/v2.raw"
+}
+check encrypted-damage-is-healed enc_healed
+rm -rf "$T/enc3" "$T/enc4" "$E" "$T"/enc*.raw
+
 killed() {
 	local i pid
 	for i in 1 2 3 4 5 6; do

@@ -5,14 +5,16 @@
 //     store_reader.mjs REGION ROOT SIZE OUT   write the disk with this root name and size to OUT,
 //                                             print its digest
 //     store_reader.mjs REGION                 prove every frame: print how many packs and frames
+//     store_reader.mjs --keys FILE ...        the same of an encrypted region
 //
 // Uses no code of kiln and no lookup: it reads the packs' trailers.
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createDecipheriv, createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
 const CHUNK = 65536, FAN = 512, NAME = 32, NODE = FAN * NAME;
+const TAG = 16, INDEX = 0xffffffff;
 const HEAD = 128, ENTRY = 48, FOOT = 64, CHANGE = 34, MAX_DEPTH = 6;
 const KIND_CHUNK = 0, KIND_NODE = 1;
 const PLAIN = 0, ZSTD = 1, DELTA = 2;
@@ -29,6 +31,27 @@ function hash(...parts) {
 	for (const p of parts)
 		h.update(p);
 	return h.digest();
+}
+
+const keyId = (key) => hash('kiln-key\0', key).subarray(0, 16).toString('hex');
+
+// AES-256-GCM with the tag at the end.
+function decrypt(key, nonce, aad, sealed, what) {
+	const d = createDecipheriv('aes-256-gcm', key, nonce), end = sealed.length - TAG;
+	need(end >= 0, `${what}: too short`);
+	d.setAAD(aad);
+	d.setAuthTag(sealed.subarray(end));
+	try {
+		return Buffer.concat([d.update(sealed.subarray(0, end)), d.final()]);
+	} catch {
+		throw new Error(`${what}: does not decrypt`);
+	}
+}
+
+function frameNonce(index) {
+	const nonce = Buffer.alloc(12);
+	nonce.writeUInt32LE(index);
+	return nonce;
 }
 
 const zeros = (buf) => buf.every((b) => b === 0);
@@ -68,7 +91,7 @@ function unzstd(frames, size) {
 
 // The frames' bytes, zstd decoded, deltas as they are stored.
 function load(frames, size) {
-	const out = frames.map((f) => readAt(f.fd, f.off, f.length));
+	const out = frames.map((f) => f.read());
 	const packed = [...frames.keys()].filter((i) => frames[i].enc === ZSTD);
 	unzstd(packed.map((i) => out[i]), size).forEach((plain, k) => { out[packed[k]] = plain; });
 	return out;
@@ -117,7 +140,8 @@ function addChildren(below, node, places) {
 }
 
 class Region {
-	constructor(dir) {
+	constructor(dir, keys) {
+		this.keys = keys;
 		this.found = new Map(); // kind, level and name: the frame to read
 		this.all = [];
 		this.packs = 0;
@@ -135,26 +159,42 @@ class Region {
 		const head = readAt(fd, 0, HEAD), foot = readAt(fd, size - FOOT, FOOT);
 		const id = hexAt(head, 16, 16);
 		need(head.toString('latin1', 0, 8) === 'KILNPACK', `${pack}: magic`);
-		need(head.readUInt32LE(8) === 1, `${pack}: version`);
-		need(head.readUInt32LE(12) === 0 && zeros(head.subarray(32)), `${pack}: encrypted`);
+		const version = head.readUInt32LE(8), sealed = version === 2, tag = sealed ? TAG : 0;
+		need(version === 1 || sealed, `${pack}: version`);
+		need(head.readUInt32LE(12) === (sealed ? 1 : 0), `${pack}: flags`);
+		need(zeros(head.subarray(sealed ? 108 : 32)), `${pack}: header has more than zeros`);
+		need(sealed === (this.keys.size > 0), `${pack}: plain and encrypted packs in one region`);
 		need(path.basename(pack) === `${id}.pack`, `${pack}: id`);
 		need(path.basename(path.dirname(pack)) === id.slice(0, 2), `${pack}: folder`);
 		const count = foot.readUInt32LE(12), start = Number(foot.readBigUInt64LE(16));
 		need(foot.toString('latin1', 0, 8) === 'KILNTRLR', `${pack}: footer`);
-		need(foot.readUInt32LE(8) === 1, `${pack}: version of the footer`);
-		need(count >= 1 && start === size - FOOT - ENTRY * count, `${pack}: count`);
+		need(foot.readUInt32LE(8) === version, `${pack}: version of the footer`);
+		need(count >= 1 && start === size - FOOT - tag - ENTRY * count, `${pack}: count`);
 		need(zeros(foot.subarray(24, 32)), `${pack}: footer has more than zeros at 24`);
-		const entries = readAt(fd, start, ENTRY * count);
+		let entries = readAt(fd, start, ENTRY * count + tag);
 		const sum = hash(head, hash(entries), foot.subarray(0, 32));
 		need(sum.equals(foot.subarray(32)), `${pack}: checksum`);
+		const crypt = sealed ? this.openPack(pack, head) : null;
+		if (sealed) {
+			const aad = Buffer.concat([crypt.id, Buffer.alloc(36)]);
+			entries = decrypt(crypt.key, frameNonce(INDEX), aad, entries, `${pack}: entries`);
+		}
 		let at = HEAD;
 		for (let i = 0; i < entries.length; i += ENTRY)
-			at += this.addEntry(pack, fd, entries.subarray(i, i + ENTRY), at);
+			at += this.addEntry(pack, fd, entries.subarray(i, i + ENTRY), at, i / ENTRY, crypt);
 		need(at === start, `${pack}: gap`);
 		this.packs++;
 	}
 
-	addEntry(pack, fd, e, at) {
+	// The data key of an encrypted pack.
+	openPack(pack, head) {
+		const id = head.subarray(16, 32), kek = this.keys.get(hexAt(head, 32, 16));
+		need(kek, `${pack}: no key ${hexAt(head, 32, 16)}`);
+		const aad = Buffer.concat([Buffer.from('kiln-wrap\0'), id, head.subarray(32, 48)]);
+		return { id, key: decrypt(kek, head.subarray(48, 60), aad, head.subarray(60, 108), pack) };
+	}
+
+	addEntry(pack, fd, e, at, index, crypt) {
 		const f = { pack, fd, name: hexAt(e, 0), off: at, depth: 0 };
 		f.length = e.readUInt32LE(40);
 		[f.kind, f.enc, f.level] = e.subarray(44, 47);
@@ -163,9 +203,16 @@ class Region {
 		const fits = f.length >= 1 && f.length <= 65552 && e[47] === 0;
 		const ok = known && fits && e.readBigUInt64LE(32) === BigInt(at);
 		need(ok, `${pack}: entry of the frame at ${at}`);
+		f.read = () => readAt(fd, at, f.length);
+		if (crypt) {
+			const aad = Buffer.concat([crypt.id, e.subarray(0, 32), e.subarray(44, 47), Buffer.alloc(1)]);
+			const raw = f.read;
+			f.read = () => decrypt(crypt.key, frameNonce(index), aad, raw(), `${pack}: frame ${index}`);
+		}
 		if (f.enc === DELTA) {
-			need(f.length > 36, `${pack}: delta at ${at}`);
-			f.depth = readAt(fd, at + 32, 1)[0];
+			const delta = f.read();
+			need(delta.length > 36, `${pack}: delta at ${at}`);
+			f.depth = delta[32];
 		}
 		// Of several copies the one of least depth suits every delta above it.
 		const key = `${f.kind} ${f.level} ${f.name}`, other = this.found.get(key);
@@ -268,9 +315,19 @@ function diskDigest(root, size) {
 	return hash('kiln-disk\0', ...parts).toString('hex');
 }
 
+// One key a line, 64 hex digits.
+function readKeys(file) {
+	const lines = fs.readFileSync(file, 'utf8').split('\n').filter((l) => l !== '');
+	need(lines.every((l) => /^[0-9a-f]{64}$/.test(l)), `${file}: keys`);
+	return new Map(lines.map((l) => Buffer.from(l, 'hex')).map((k) => [keyId(k), k]));
+}
+
 function main(args) {
+	const keys = args[0] === '--keys' ? readKeys(args[1]) : new Map();
+	if (args[0] === '--keys')
+		args = args.slice(2);
 	need([1, 4].includes(args.length), 'usage: store_reader.mjs REGION [ROOT SIZE OUT]');
-	const region = new Region(args[0]);
+	const region = new Region(args[0], keys);
 	if (args.length === 1) {
 		region.prove();
 		console.log(`${region.packs} packs, ${region.all.length} frames`);

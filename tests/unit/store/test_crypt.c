@@ -414,6 +414,81 @@ static void a_lost_trailer_is_salvaged(void **state)
 	store_close(s);
 }
 
+/* The packs of the specification, which other code made, as a region. */
+static void the_vectors_are_read(void **state)
+{
+	struct fixture *f = *state;
+	auto_err struct err e = ERR_INIT;
+	auto_json json_t *v = NULL;
+	auto_buf struct buf keys = BUF_INIT(1024), out = BUF_INIT(1024);
+	const char *path = getenv("STORE_VECTORS"), *text;
+	struct keyring *ring = NULL;
+	struct store *s = NULL;
+	uint8_t raw[4096];
+	json_t *x;
+	size_t i;
+
+	if (!path)
+		skip();
+	assert_ok(json_read_file(path, &v, &e), e);
+	json_array_foreach(json_object_get(v, "keys"), i, x)
+	{
+		assert_int_equal(buf_addf(&keys, "%s\n", json_string_value(x)), 0);
+	}
+	write_keys(f, buf_str(&keys));
+	assert_ok(open_store(f, f->source, &s, &e), e);
+	json_array_foreach(json_object_get(v, "packs"), i, x)
+	{
+		size_t n = strlen(json_str_at(x, "hex")) / 2;
+		char key[REGION_KEY_MAX];
+		struct pack_id id;
+
+		assert_in_range(n, 1, sizeof(raw));
+		assert_int_equal(hex_decode(json_str_at(x, "hex"), raw, n), 0);
+		assert_int_equal(hex_decode(json_str_at(x, "id"), id.b, sizeof(id.b)), 0);
+		pack_key_of(&id, key);
+		assert_ok(region_put_small(s->regions[0].region, key, raw, n, &e), e);
+	}
+	json_array_foreach(json_object_get(v, "disks"), i, x)
+	{
+		auto_free char *name = strf("want%zu", i);
+		auto_fd int want = new_file(f->dir, name);
+		uint8_t chunk[CHUNK_BYTES];
+		struct digest root, digest;
+		struct disk_ref d;
+		json_t *fill;
+		size_t k;
+
+		json_array_foreach(json_object_get(x, "fill"), k, fill)
+		{
+			memset(chunk, (int) json_integer_value(fill), sizeof(chunk));
+			assert_int_equal(
+				file_pwrite_full(want, chunk, sizeof(chunk), k * CHUNK_BYTES), 0);
+		}
+		assert_int_equal(digest_parse(json_str_at(x, "root"), &root), 0);
+		assert_int_equal(digest_parse(json_str_at(x, "digest"), &digest), 0);
+		disk_ref_make(&root, (uint64_t) json_int_at(x, "size", 0), &d);
+		assert_true(digest_eq(&d.digest, &digest));
+		assert_restores(f, s, &d, want);
+	}
+	store_close(s);
+	text = json_str_at(v, "sealed.hex");
+	assert_int_equal(hex_decode(text, raw, strlen(text) / 2), 0);
+	assert_ok(keyring_parse("keys", buf_str(&keys), keys.len, &ring, &e), e);
+	assert_ok(keyring_open(ring, json_str_at(v, "sealed.key"), raw, strlen(text) / 2, &out, &e),
+		  e);
+	assert_string_equal(buf_str(&out), json_str_at(v, "sealed.text"));
+	/* under another name, or with any bit changed, it does not open */
+	assert_int_equal(keyring_open(ring, "other", raw, strlen(text) / 2, &out, &e), -EBADMSG);
+	for (i = 0; i < strlen(text) / 2; i++) {
+		raw[i] ^= 4;
+		assert_true(keyring_open(ring, json_str_at(v, "sealed.key"), raw, strlen(text) / 2,
+					 &out, &e) < 0);
+		raw[i] ^= 4;
+	}
+	keyring_free(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +501,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_sign_of_encryption_heals, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_move_between_domains, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_vectors_are_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lost_trailer_is_salvaged, setup, teardown),
 	};
 
