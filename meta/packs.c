@@ -284,6 +284,31 @@ static int session_check(struct db *db, const struct session_key *k, struct err 
 	return 0;
 }
 
+int packs_gc_claim(struct meta *m, const struct session_key *k, const char *region, struct err *err)
+{
+	auto_free char *name = strf("gc-run/%s", region);
+	struct db *db = meta_db(m);
+	int64_t token, other = 0;
+	int r;
+
+	if (!name)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = db_begin(db, err);
+	if (r < 0)
+		return r;
+	r = session_check(db, k, err);
+	if (r >= 0)
+		r = store_counter_get(db, name, &token, err);
+	if (r >= 0)
+		r = db_query(db, "SELECT COUNT(*) FROM store_session WHERE token = ?",
+			     (struct db_value[]){DBI(token)}, 1, row_int, &other, NULL, err);
+	if (r >= 0 && other > 0)
+		r = err_set(err, -EBUSY, "another collection of region %s is running", region);
+	if (r >= 0)
+		r = counter_set(db, "gc-run", region, k->token, err);
+	return finish(db, r, err);
+}
+
 static int insert_pack(struct db *db, const char *region, const char *hex, uint64_t bytes,
 		       uint64_t frames, struct err *err)
 {
@@ -318,37 +343,6 @@ static int insert_pin(struct db *db, const char *region, const char *hex, const 
 			p, ARRAY_SIZE(p), NULL, err);
 }
 
-int packs_add(struct meta *m, const struct session_key *k, const char *region,
-	      const struct pack_id *id, uint64_t bytes, uint64_t frames, struct err *err)
-{
-	struct db *db = meta_db(m);
-	char hex[PACK_ID_HEX];
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	hex_encode(id->b, sizeof(id->b), hex);
-	r = session_check(db, k, err);
-	if (r >= 0)
-		r = insert_pack(db, region, hex, bytes, frames, err);
-	if (r >= 0)
-		r = insert_pin(db, region, hex, k->id, err);
-	return finish(db, r, err);
-}
-
-int packs_adopt(struct meta *m, const char *region, const struct pack_id *id, uint64_t bytes,
-		uint64_t frames, struct err *err)
-{
-	struct db *db = meta_db(m);
-	char hex[PACK_ID_HEX];
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	hex_encode(id->b, sizeof(id->b), hex);
-	return finish(db, insert_pack(db, region, hex, bytes, frames, err), err);
-}
-
 static int pin_one(struct db *db, const struct session_key *k, const char *region,
 		   const struct pack_id *id, bool *ret_ok, struct err *err)
 {
@@ -365,6 +359,42 @@ static int pin_one(struct db *db, const struct session_key *k, const char *regio
 		     p, ARRAY_SIZE(p), &found, err);
 	*ret_ok = r >= 0 && found > 0;
 	return *ret_ok ? insert_pin(db, region, hex, k->id, err) : r;
+}
+
+/* A collection may have found the pack before its row was there, adopted and condemned it. */
+int packs_add(struct meta *m, const struct session_key *k, const char *region,
+	      const struct pack_id *id, uint64_t bytes, uint64_t frames, struct err *err)
+{
+	struct db *db = meta_db(m);
+	char hex[PACK_ID_HEX];
+	bool ok = false;
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	hex_encode(id->b, sizeof(id->b), hex);
+	r = session_check(db, k, err);
+	if (r >= 0)
+		r = insert_pack(db, region, hex, bytes, frames, err);
+	if (r >= 0)
+		r = pin_one(db, k, region, id, &ok, err);
+	if (r >= 0 && !ok)
+		r = err_set(err, -ESTALE, "new pack %s was taken for a stray and is being removed",
+			    hex);
+	return finish(db, r, err);
+}
+
+int packs_adopt(struct meta *m, const char *region, const struct pack_id *id, uint64_t bytes,
+		uint64_t frames, struct err *err)
+{
+	struct db *db = meta_db(m);
+	char hex[PACK_ID_HEX];
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	hex_encode(id->b, sizeof(id->b), hex);
+	return finish(db, insert_pack(db, region, hex, bytes, frames, err), err);
 }
 
 int packs_pin(struct meta *m, const struct session_key *k, const char *region,
@@ -484,8 +514,13 @@ int packs_usage(struct meta *m, const char *region, uint64_t *ret_packs, uint64_
 	return r;
 }
 
-int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, int64_t snapshot,
-		  bool *ret_done, struct err *err)
+/* The collector that judges is still the one that may. */
+#define SESSION_THERE                                                                              \
+	" AND EXISTS (SELECT 1 FROM store_session WHERE store_session.id = ?"                      \
+	" AND store_session.token = ?)"
+
+int packs_condemn(struct meta *m, const struct session_key *k, const char *region,
+		  const struct pack_id *id, int64_t snapshot, bool *ret_done, struct err *err)
 {
 	char hex[PACK_ID_HEX];
 	int64_t n = 0;
@@ -494,13 +529,13 @@ int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, 
 	hex_encode(id->b, sizeof(id->b), hex);
 
 	struct db_value p[] = {DBI(PACK_CONDEMNED), DBI(snapshot), DBT(region), DBT(hex),
-			       DBI(PACK_PRESENT),   DBI(snapshot)};
+			       DBI(PACK_PRESENT),   DBI(snapshot), DBT(k->id),  DBI(k->token)};
 
 	r = exec_sql(meta_db(m),
 		     "UPDATE store_pack SET state = ?, epoch = ? WHERE region = ? AND id = ?"
 		     " AND state = ? AND stamp < ? AND NOT EXISTS (SELECT 1 FROM store_pin"
 		     " WHERE store_pin.region = store_pack.region"
-		     " AND store_pin.pack = store_pack.id)",
+		     " AND store_pin.pack = store_pack.id)" SESSION_THERE,
 		     p, ARRAY_SIZE(p), &n, err);
 	*ret_done = r >= 0 && n > 0;
 	return r;
@@ -524,8 +559,8 @@ int packs_rescue(struct meta *m, const char *region, const struct pack_id *id, s
 	return r;
 }
 
-int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *id, int64_t before,
-		      bool *ret_done, struct err *err)
+int packs_sweep_begin(struct meta *m, const struct session_key *k, const char *region,
+		      const struct pack_id *id, int64_t before, bool *ret_done, struct err *err)
 {
 	char hex[PACK_ID_HEX];
 	int64_t n = 0;
@@ -533,8 +568,8 @@ int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *
 
 	hex_encode(id->b, sizeof(id->b), hex);
 
-	struct db_value p[] = {DBI(PACK_DELETING), DBT(region), DBT(hex), DBI(PACK_CONDEMNED),
-			       DBI(before)};
+	struct db_value p[] = {DBI(PACK_DELETING), DBT(region), DBT(hex),     DBI(PACK_CONDEMNED),
+			       DBI(before),        DBT(k->id),  DBI(k->token)};
 
 	/* A session older than the condemnation may still hold an unpinned lookup result; its
 	 * pin would be refused, but waiting for it costs only space. */
@@ -544,7 +579,7 @@ int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *
 		     " WHERE store_pin.region = store_pack.region"
 		     " AND store_pin.pack = store_pack.id)"
 		     " AND NOT EXISTS (SELECT 1 FROM store_session"
-		     " WHERE store_session.epoch <= store_pack.epoch)",
+		     " WHERE store_session.epoch <= store_pack.epoch)" SESSION_THERE,
 		     p, ARRAY_SIZE(p), &n, err);
 	*ret_done = r >= 0 && n > 0;
 	return r;

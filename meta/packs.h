@@ -99,17 +99,21 @@ int packs_gc_note(struct meta *m, const char *region, int64_t *ret_live, int64_t
 		  int64_t *ret_removed_now, struct err *err);
 int packs_gc_set(struct meta *m, const char *region, int64_t live, int64_t removed,
 		 struct err *err);
-/** packs_condemn() - present -> condemned, unless pinned or stamped at @snapshot or later.
- *  *@ret_done tells. */
-int packs_condemn(struct meta *m, const char *region, const struct pack_id *id, int64_t snapshot,
-		  bool *ret_done, struct err *err);
+/** packs_gc_claim() - the session becomes the one collector of the region, until it ends. -EBUSY
+ *  while another one that was not expired is. */
+int packs_gc_claim(struct meta *m, const struct session_key *k, const char *region,
+		   struct err *err);
+/** packs_condemn() - present -> condemned, unless pinned or stamped at @snapshot or later, or the
+ *  session is gone. *@ret_done tells. */
+int packs_condemn(struct meta *m, const struct session_key *k, const char *region,
+		  const struct pack_id *id, int64_t snapshot, bool *ret_done, struct err *err);
 /** packs_rescue() - condemned -> present: something alive was found in it. -ESTALE when it is
  *  neither present nor condemned. */
 int packs_rescue(struct meta *m, const char *region, const struct pack_id *id, struct err *err);
 /** packs_sweep_begin() - condemned -> deleting, when condemned at @before or earlier, unpinned,
- *  and no live session is older than the condemnation. */
-int packs_sweep_begin(struct meta *m, const char *region, const struct pack_id *id, int64_t before,
-		      bool *ret_done, struct err *err);
+ *  no live session is older than the condemnation, and session @k is there. */
+int packs_sweep_begin(struct meta *m, const struct session_key *k, const char *region,
+		      const struct pack_id *id, int64_t before, bool *ret_done, struct err *err);
 /** packs_remove() - the row of a pack in state "deleting", after its bytes are gone. */
 int packs_remove(struct meta *m, const char *region, const struct pack_id *id, struct err *err);
 /** packs_lost() - the row of a pack whose bytes are found missing or quarantined. */

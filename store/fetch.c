@@ -8,7 +8,8 @@
 #include "base/timeutil.h"
 #include "store/internal.h"
 
-#define REFRESH_NS 1000000000
+#define REFRESH_NS    1000000000
+#define CLEARED_TRIES 16
 
 int fetch_frame(struct store *s, unsigned region, const struct digest *name,
 		const struct frame_loc *loc, void *dst, uint32_t *ret_n, struct err *err)
@@ -97,16 +98,59 @@ int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct e
 	return r;
 }
 
-/* A miss may mean a pack that the lookup has not heard of: one whose writer crashed between rename
- * and lookup. Writers that live update it themselves, so looking once a second is enough, and a
- * region that lacks a whole disk does not cost a listing for each of its chunks. */
+struct catch_up {
+	struct store *s;
+	unsigned region;
+	int64_t seq;
+	struct err *err;
+};
+
+static int catch_row(void *arg, const struct pack_row *row)
+{
+	struct catch_up *c = arg;
+	struct store_region *g = &c->s->regions[c->region];
+	auto_pack_index struct pack_index x = {0};
+	int r;
+
+	c->seq = row->seq;
+	if (row->state == PACK_DELETING || lookup_has_pack(g->lookup, &row->id))
+		return 0;
+	r = pack_index_load(g, &row->id, &x, NULL);
+	if (r < 0)
+		return 0; /* missing or damaged: check's business; it only costs deduplication */
+	return lookup_add_pack(g->lookup, &row->id, x.entries, x.n, false, c->err);
+}
+
+int region_catch_up(struct store *s, unsigned region, struct err *err)
+{
+	struct store_region *g = &s->regions[region];
+	struct catch_up c = {.s = s, .region = region, .err = err};
+	struct lookup_mark was;
+	int r;
+
+	lookup_mark_get(g->lookup, &was);
+	c.seq = was.seq;
+	r = packs_list(s->meta, g->region->name, was.seq, catch_row, &c, err);
+	if (r >= 0 && c.seq > was.seq)
+		r = lookup_mark_set(g->lookup, &was, c.seq, err);
+	return r;
+}
+
+/* A miss may mean a pack that the lookup has not heard of: of another host, or of a writer that
+ * crashed between rename and lookup, or the lookup is being made anew. Who sees the rows asks them;
+ * who does not lists the region, at most once a second, so that a region that lacks a whole disk
+ * does not cost a listing for each of its chunks. */
 static int refresh_on_miss(struct store *s, unsigned region, struct err *err)
 {
 	struct store_region *g = &s->regions[region];
 	int64_t now = time_mono_ns();
 	bool due;
-	int r;
+	int r = 0;
 
+	if (s->meta)
+		r = region_catch_up(s, region, err);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&g->refresh_lock);
 	due = !lookup_shared(g->lookup) || g->refreshed_ns == 0 ||
 	      now - g->refreshed_ns > REFRESH_NS;
@@ -123,16 +167,25 @@ static int refresh_on_miss(struct store *s, unsigned region, struct err *err)
 int fetch_locate(struct store *s, unsigned region, const struct digest *name, struct frame_loc *ret,
 		 struct err *err)
 {
+	struct lookup *l = s->regions[region].lookup;
+	struct lookup_mark before, after;
 	char hex[DIGEST_HEX];
 	int r;
 
-	if (lookup_find(s->regions[region].lookup, name, ret))
+	if (lookup_find(l, name, ret))
 		return 0;
-	r = refresh_on_miss(s, region, err);
-	if (r < 0)
-		return r;
-	if (lookup_find(s->regions[region].lookup, name, ret))
-		return 0;
+	lookup_mark_get(l, &before);
+	for (unsigned i = 0; i < CLEARED_TRIES; i++) {
+		r = refresh_on_miss(s, region, err);
+		if (r < 0)
+			return r;
+		if (lookup_find(l, name, ret))
+			return 0;
+		lookup_mark_get(l, &after);
+		if (after.age == before.age)
+			break;
+		before = after; /* it is being made anew, and what was learned was cleared */
+	}
 	return err_set(err, -ENOENT, "region %s lacks %s", region_name_of(s, region),
 		       digest_hex(name, hex));
 }

@@ -4,7 +4,6 @@
  * why nothing alive can go, is in docs/store-format.md, "Liveness".
  */
 #include "base/file.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/maintain.h"
@@ -30,7 +29,11 @@ struct gc {
 	bool dry_run;
 	struct cancel *cancel;
 	struct store_gc_result *ret;
+	struct store_session *ss; /* the one collector of the region; NULL for a dry run */
 	int64_t epoch;
+	int64_t live_was, removed_was; /* as the last run left them */
+	int64_t reached; /* nodes, and names of chunks in them: it follows from the roots alone */
+	int64_t removed_before, removed_now; /* roots removed before they were read, and after */
 	struct row_list rows;
 	struct pack_mark *marks; /* parallel to rows */
 	struct dmap nodes;       /* nodes walked already */
@@ -184,6 +187,7 @@ static int mark_node(void *arg, const struct digest *name, unsigned level, struc
 		return err_set(err, -ENOMEM, "out of memory");
 	if (!fresh)
 		return 0;
+	g->reached++;
 	r = mark_frame(g, name, &loc, err);
 	if (r >= 0)
 		r = mark_bases(g, name, loc, err);
@@ -192,21 +196,33 @@ static int mark_node(void *arg, const struct digest *name, unsigned level, struc
 
 static int mark_chunk(void *arg, const struct digest *name, struct err *err)
 {
+	struct gc *g = arg;
 	struct frame_loc loc;
 
-	return mark_frame(arg, name, &loc, err);
+	g->reached++;
+	return mark_frame(g, name, &loc, err);
+}
+
+static int gc_note(struct gc *g, int64_t *ret_removed, struct err *err)
+{
+	return packs_gc_note(g->s->meta, region_name_of(g->s, g->region), &g->live_was,
+			     &g->removed_was, ret_removed, err);
 }
 
 static int mark_all(struct gc *g, struct err *err)
 {
 	auto_roots struct root_list roots = {0};
 	const struct walk_ops ops = {mark_node, mark_chunk, g};
-	int r = rows_load(g->s, g->region, &g->rows, err);
+	int r = gc_note(g, &g->removed_before, err);
 
+	if (r >= 0)
+		r = rows_load(g->s, g->region, &g->rows, err);
 	if (r < 0)
 		return r;
 	/* Rows before roots: a root that came between relies on packs that are pinned or known. */
 	r = roots_load(g->s, g->region, &roots, err);
+	if (r >= 0)
+		r = gc_note(g, &g->removed_now, err);
 	if (r < 0)
 		return r;
 	g->ret->packs = g->rows.n;
@@ -221,7 +237,9 @@ static int mark_all(struct gc *g, struct err *err)
 			return err_set(err, -ENOMEM, "out of memory");
 	}
 	for (size_t i = 0; i < roots.n && r >= 0; i++) {
-		r = tree_walk(g->s, g->region, &roots.v[i].disk, &ops, g->cancel, err);
+		r = g->ss ? session_renew(g->ss, err) : 0;
+		if (r >= 0)
+			r = tree_walk(g->s, g->region, &roots.v[i].disk, &ops, g->cancel, err);
 		if (r < 0)
 			(void) err_ctx(err, r, "%s \"%s\"", roots.v[i].kind, roots.v[i].id);
 	}
@@ -265,8 +283,9 @@ static int sweep(struct gc *g, struct err *err)
 		if (r < 0)
 			return err_set(err, r, "cancelled");
 		if (rows.v[i].state == PACK_CONDEMNED && !g->dry_run)
-			r = packs_sweep_begin(g->s->meta, region_name_of(g->s, g->region),
-					      &rows.v[i].id, g->epoch - 2, &go, err);
+			r = packs_sweep_begin(g->s->meta, &g->ss->key,
+					      region_name_of(g->s, g->region), &rows.v[i].id,
+					      g->epoch - 2, &go, err);
 		if (r >= 0 && go && g->dry_run) {
 			g->ret->removed++;
 			g->ret->removed_bytes += rows.v[i].bytes;
@@ -283,8 +302,8 @@ static int condemn(struct gc *g, const struct pack_row *row, struct err *err)
 	int r = 0;
 
 	if (!g->dry_run)
-		r = packs_condemn(g->s->meta, region_name_of(g->s, g->region), &row->id, g->epoch,
-				  &done, err);
+		r = packs_condemn(g->s->meta, &g->ss->key, region_name_of(g->s, g->region),
+				  &row->id, g->epoch, &done, err);
 	if (done) {
 		g->ret->condemned++;
 		g->ret->condemned_bytes += row->bytes;
@@ -351,7 +370,6 @@ static bool mostly_dead(const struct pack_mark *m)
 /* Moves what is left of mostly dead packs, and the content of many small ones, together. */
 static int rewrite(struct gc *g, struct err *err)
 {
-	struct store_session *ss = NULL;
 	struct writer *w = NULL;
 	size_t small = 0;
 	int r = 0;
@@ -361,9 +379,7 @@ static int rewrite(struct gc *g, struct err *err)
 			 g->marks[i].row->bytes < SMALL_BYTES;
 	if (g->dry_run)
 		return 0;
-	r = store_session_begin(g->s, "gc", &ss, err);
-	if (r >= 0)
-		r = session_writer(ss, g->region, &w, err);
+	r = session_writer(g->ss, g->region, &w, err);
 	if (r >= 0)
 		writer_replace(w);
 	for (size_t i = 0; i < g->rows.n && r >= 0; i++) {
@@ -377,6 +393,8 @@ static int rewrite(struct gc *g, struct err *err)
 		if (r < 0)
 			r = err_set(err, r, "cancelled");
 		else
+			r = session_renew(g->ss, err);
+		if (r >= 0)
 			r = move_frames(g, w, m, err);
 		m->live_frames = 0; /* once the new pack is durable */
 		g->ret->rewritten += r >= 0;
@@ -396,7 +414,6 @@ static int rewrite(struct gc *g, struct err *err)
 				r = condemn(g, g->marks[i].row, err);
 		}
 	}
-	store_session_end(ss);
 	return r;
 }
 
@@ -484,23 +501,19 @@ int gc_region_epoch(struct store *s, unsigned region, int64_t *ret, struct err *
 	return r;
 }
 
-/* A live count that fell without deletes means that something was not seen. */
+/* A live count that fell without deletes means that something was not seen. A root that went while
+ * the roots were read excuses this run, and the next one too. */
 static int guard_fall(struct gc *g, struct err *err)
 {
-	int64_t was, removed_was, removed;
 	const char *name = region_name_of(g->s, g->region);
-	int r = packs_gc_note(g->s->meta, name, &was, &removed_was, &removed, err);
+	int64_t was = g->live_was;
 
-	if (r < 0)
-		return r;
-	if (removed == removed_was && (int64_t) g->ret->live_frames < was - was / FALL_NUMERATOR)
+	if (g->removed_now == g->removed_was && g->reached < was - was / FALL_NUMERATOR)
 		return err_set(err, -ESTALE,
-			       "region %s: %llu live frames, %lld at the last run, and nothing was "
-			       "deleted since",
-			       name, (unsigned long long) g->ret->live_frames, (long long) was);
-	return g->dry_run ? 0
-			  : packs_gc_set(g->s->meta, name, (int64_t) g->ret->live_frames, removed,
-					 err);
+			       "region %s: %lld live chunks and nodes, %lld at the last run, and "
+			       "nothing was deleted since",
+			       name, (long long) g->reached, (long long) was);
+	return g->dry_run ? 0 : packs_gc_set(g->s->meta, name, g->reached, g->removed_before, err);
 }
 
 static int any_pack(void *arg, const char *key, uint64_t bytes)
@@ -549,6 +562,11 @@ static int collect(struct gc *g, struct err *err)
 			r = packs_session_expire(g->s->meta, session_owner_alive, boot, &ended,
 						 err);
 		if (r >= 0)
+			r = store_session_begin(g->s, "gc", &g->ss, err);
+		if (r >= 0)
+			r = packs_gc_claim(g->s->meta, &g->ss->key, region_name_of(g->s, g->region),
+					   err);
+		if (r >= 0)
 			r = packs_epoch_next(g->s->meta, &g->epoch, err);
 		g->ret->epoch = g->epoch;
 		g->ret->sessions_ended = ended;
@@ -578,20 +596,15 @@ int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *canc
 	     struct store_gc_result *ret, struct err *err)
 {
 	struct gc g = {.s = s, .region = region, .dry_run = dry_run, .cancel = cancel, .ret = ret};
-	auto_free char *lock = path_join(s->dir, "gc.lock");
-	auto_fd int fd = -1;
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_gc_result){0};
 	if (r < 0)
 		return r;
-	if (s->read_only || !lock)
-		return err_set(err, lock ? -EROFS : -ENOMEM, "gc: the store is read-only");
-	r = lock_file(lock, LOCK_EXCLUSIVE | LOCK_NONBLOCK, &fd, err);
-	if (r == -EAGAIN)
-		return err_set(err, -EBUSY, "another collection of this store is running");
-	if (r >= 0)
-		r = collect(&g, err);
+	if (s->read_only)
+		return err_set(err, -EROFS, "gc: the store is read-only");
+	r = collect(&g, err);
+	store_session_end(g.ss);
 	for (size_t i = 0; i < g.rows.n && g.marks; i++)
 		free(g.marks[i].live);
 	free(g.marks);

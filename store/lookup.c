@@ -487,17 +487,27 @@ int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry 
 	return 0;
 }
 
-int64_t lookup_seq_get(struct lookup *l)
+uint64_t lookup_number(struct lookup *l, MDB_txn *t, const char *key)
 {
-	struct lookup_txn *t = lookup_begin(l);
-	MDB_val k = {3, (void *) (uintptr_t) "seq"}, v;
-	uint64_t seq = 0;
+	MDB_val k = {strlen(key), (void *) (uintptr_t) key}, v;
+	uint64_t n = 0;
 
-	if (t && t->txn && mdb_get(t->txn, l->dbi, &k, &v) == 0) {
+	if (mdb_get(t, l->dbi, &k, &v) == 0) {
 		struct cursor c = {v.mv_data, v.mv_size};
 
-		(void) cursor_le64(&c, &seq);
+		(void) cursor_le64(&c, &n);
+	}
+	return n;
+}
+
+void lookup_mark_get(struct lookup *l, struct lookup_mark *ret)
+{
+	struct lookup_txn *t = lookup_begin(l);
+
+	*ret = (struct lookup_mark){0};
+	if (t && t->txn) {
+		ret->seq = (int64_t) lookup_number(l, t->txn, "seq");
+		ret->age = lookup_number(l, t->txn, "age");
 	}
 	lookup_end(t);
-	return (int64_t) seq;
 }

@@ -57,8 +57,14 @@ int lookup_frames(struct lookup *l, const struct pack_id *id, struct pack_entry 
 		  uint32_t *ret_n, struct err *err);
 /** lookup_clear() - empty it, to be rebuilt. */
 int lookup_clear(struct lookup *l, struct err *err);
-/** lookup_seq_get(), _set() - the highest row whose packs, all before it too, are known. */
-int64_t lookup_seq_get(struct lookup *l);
-int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err);
+/* How far the lookup follows the rows: @seq is the highest whose packs, all before it too, are
+ * known; @age counts how often it was cleared. */
+struct lookup_mark {
+	int64_t seq;
+	uint64_t age;
+};
+void lookup_mark_get(struct lookup *l, struct lookup_mark *ret);
+/** lookup_mark_set() - @seq, unless the lookup was cleared since @was was read. */
+int lookup_mark_set(struct lookup *l, const struct lookup_mark *was, int64_t seq, struct err *err);
 
 #endif

@@ -55,6 +55,9 @@ int lookup_visit(struct lookup *l, MDB_txn *t, const struct pack_id *id, struct 
 int lookup_mem_add(struct lookup *l, const struct pack_id *id, const struct pack_entry *e,
 		   uint32_t n);
 
+/** lookup_number() - the value of "seq" or "age"; 0 when absent. */
+uint64_t lookup_number(struct lookup *l, MDB_txn *t, const char *key);
+
 bool lookup_points_to(const MDB_val *v, const struct pack_id *id);
 void lookup_pack_key(const struct pack_id *id, uint8_t dst[PACK_KEY]);
 void lookup_loc_of(const struct pack_id *id, const struct pack_entry *e, uint32_t index,

@@ -212,9 +212,21 @@ int lookup_remove_pack(struct lookup *l, const struct pack_id *id, const struct 
 	return with_write(l, write_remove, &c, "cannot remove a pack", err);
 }
 
+static int put_number(struct lookup *l, MDB_txn *t, const char *key, uint64_t n)
+{
+	uint8_t b[8];
+	MDB_val k = {strlen(key), (void *) (uintptr_t) key}, v = {sizeof(b), b};
+
+	put_le64(b, n);
+	return mdb_put(t, l->dbi, &k, &v, 0);
+}
+
 static int write_clear(struct lookup *l, MDB_txn *t, void *arg)
 {
-	return mdb_drop(t, l->dbi, 0);
+	uint64_t age = lookup_number(l, t, "age");
+	int r = mdb_drop(t, l->dbi, 0);
+
+	return r == 0 ? put_number(l, t, "age", age + 1) : r;
 }
 
 int lookup_clear(struct lookup *l, struct err *err)
@@ -224,19 +236,26 @@ int lookup_clear(struct lookup *l, struct err *err)
 	return with_write(l, write_clear, NULL, "cannot clear", err);
 }
 
-static int write_seq(struct lookup *l, MDB_txn *t, void *arg)
-{
-	MDB_val k = {3, (void *) (uintptr_t) "seq"}, v = {8, arg};
+struct mark_change {
+	const struct lookup_mark *was;
+	int64_t seq;
+};
 
-	return mdb_put(t, l->dbi, &k, &v, 0);
+static int write_mark(struct lookup *l, MDB_txn *t, void *arg)
+{
+	const struct mark_change *c = arg;
+
+	if (lookup_number(l, t, "age") != c->was->age ||
+	    (int64_t) lookup_number(l, t, "seq") >= c->seq)
+		return 0;
+	return put_number(l, t, "seq", (uint64_t) c->seq);
 }
 
-int lookup_seq_set(struct lookup *l, int64_t seq, struct err *err)
+int lookup_mark_set(struct lookup *l, const struct lookup_mark *was, int64_t seq, struct err *err)
 {
-	uint8_t b[8];
+	struct mark_change c = {was, seq};
 
 	if (!l->env || l->read_only)
 		return 0;
-	put_le64(b, (uint64_t) seq);
-	return with_write(l, write_seq, b, "cannot set the watermark", err);
+	return with_write(l, write_mark, &c, "cannot set the watermark", err);
 }

@@ -3,8 +3,6 @@
  * Rows anew for a region whose database was lost. Trust nothing that is only a hint: a pack counts
  * when its trailer is read and right, a root when every name below it lies in such a pack.
  */
-#include "base/file.h"
-#include "base/lock.h"
 #include "base/mem.h"
 #include "store/maintain.h"
 #include "store/walk.h"
@@ -118,11 +116,10 @@ static int is_whole(struct recover *w, const struct disk_ref *disk, struct cance
 	return r;
 }
 
-static int add_roots(struct recover *w, struct store_lost_root *roots, size_t n,
-		     struct cancel *cancel, struct err *err)
+static int add_roots(struct recover *w, struct store_session *ss, struct store_lost_root *roots,
+		     size_t n, struct cancel *cancel, struct err *err)
 {
-	struct store_session *ss;
-	int r = store_session_begin(w->s, "recover", &ss, err);
+	int r = 0;
 
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		r = is_whole(w, &roots[i].disk, cancel, err);
@@ -136,7 +133,6 @@ static int add_roots(struct recover *w, struct store_lost_root *roots, size_t n,
 					   &roots[i].disk, err);
 		w->ret->roots += r >= 0;
 	}
-	store_session_end(ss);
 	return r < 0 ? r : 0;
 }
 
@@ -144,22 +140,27 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 		  struct cancel *cancel, struct store_recover_result *ret, struct err *err)
 {
 	struct recover w = {.s = s, .region = region, .ret = ret, .err = err};
-	auto_free char *lock = path_join(s->dir, "gc.lock");
-	auto_fd int fd = -1;
+	struct store_session *ss = NULL;
+	char boot[UUID_STR];
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_recover_result){0};
 	if (r < 0)
 		return r;
-	if (s->read_only || !lock)
-		return err_set(err, lock ? -EROFS : -ENOMEM, "recover: the store is read-only");
-	r = lock_file(lock, LOCK_EXCLUSIVE | LOCK_NONBLOCK, &fd, err);
-	if (r == -EAGAIN)
-		return err_set(err, -EBUSY, "a collection of this store is running");
+	if (s->read_only)
+		return err_set(err, -EROFS, "recover: the store is read-only");
+	r = session_boot_id(boot, err);
+	if (r >= 0)
+		r = packs_session_expire(s->meta, session_owner_alive, boot, NULL, err);
+	if (r >= 0)
+		r = store_session_begin(s, "recover", &ss, err);
+	if (r >= 0) /* as a collector, so that none runs meanwhile */
+		r = packs_gc_claim(s->meta, &ss->key, region_name_of(s, region), err);
 	if (r >= 0)
 		r = region_list(s->regions[region].region, "packs/", adopt_pack, &w, err);
 	if (r >= 0)
-		r = add_roots(&w, roots, n, cancel, err);
+		r = add_roots(&w, ss, roots, n, cancel, err);
+	store_session_end(ss);
 	dmap_done(&w.packs);
 	dmap_done(&w.seen);
 	return r < 0 ? err_ctx(err, r, "recover") : 0;

@@ -107,43 +107,6 @@ int session_boot_id(char dst[UUID_STR], struct err *err)
 	return r < 0 ? err_set(err, r, "cannot read the boot id: %s", strerror(-r)) : 0;
 }
 
-/* Packs that other processes wrote since: known to lookup before deduplication starts. */
-struct catch_up {
-	struct store *s;
-	unsigned region;
-	int64_t seq;
-
-	struct err *err;
-};
-
-static int catch_row(void *arg, const struct pack_row *row)
-{
-	struct catch_up *c = arg;
-	struct store_region *g = &c->s->regions[c->region];
-	auto_pack_index struct pack_index x = {0};
-	int r;
-
-	c->seq = row->seq;
-	if (row->state == PACK_DELETING || lookup_has_pack(g->lookup, &row->id))
-		return 0;
-	r = pack_index_load(g, &row->id, &x, NULL);
-	if (r < 0)
-		return 0; /* missing or damaged: check's business; it only costs deduplication */
-	return lookup_add_pack(g->lookup, &row->id, x.entries, x.n, false, c->err);
-}
-
-static int catch_up(struct store *s, unsigned region, struct err *err)
-{
-	struct store_region *g = &s->regions[region];
-	int64_t from = lookup_seq_get(g->lookup);
-	struct catch_up c = {.s = s, .region = region, .seq = from, .err = err};
-	int r = packs_list(s->meta, g->region->name, from, catch_row, &c, err);
-
-	if (r >= 0 && c.seq > from)
-		r = lookup_seq_set(g->lookup, c.seq, err);
-	return r;
-}
-
 int store_session_begin(struct store *s, const char *purpose, struct store_session **ret,
 			struct err *err)
 {
@@ -174,7 +137,7 @@ int store_session_begin(struct store *s, const char *purpose, struct store_sessi
 	if (r >= 0)
 		r = packs_session_begin(s->meta, purpose, owner, SESSION_LEASE_S, &ss->key, err);
 	for (unsigned i = 0; i < s->n_regions && r >= 0; i++)
-		r = catch_up(s, i, err);
+		r = region_catch_up(s, i, err);
 	if (r < 0) {
 		store_session_end(ss);
 		return err_ctx(err, r, "store session");
