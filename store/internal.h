@@ -132,7 +132,8 @@ int fetch_locate(struct store *s, unsigned region, const struct digest *name, st
  *  decoded here (-EINVAL). */
 int fetch_decode(struct codec *c, const struct digest *name, const struct frame_loc *loc,
 		 const void *src, uint32_t src_n, void *dst, size_t n);
-/** region_catch_up() - learn the packs of rows that came since the last time, also by other hosts. */
+/** region_catch_up() - learn the packs of rows that came since the last time, also by other hosts.
+ */
 int region_catch_up(struct store *s, unsigned region, struct err *err);
 /** region_refresh() - learn the packs that the lookup does not know yet. *@ret_new counts. */
 int region_refresh(struct store *s, unsigned region, unsigned *ret_new, struct err *err);
