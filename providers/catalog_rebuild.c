@@ -12,7 +12,7 @@
 #include "base/timeutil.h"
 #include "meta/audit.h"
 #include "meta/resources.h"
-#include "providers/common.h"
+#include "providers/disk_set.h"
 #include "providers/registry.h"
 #include "providers/version_rules.h"
 #include "store/maintain.h"
@@ -25,9 +25,10 @@ struct entry {
 	json_t *resource; /* NULL = a tombstone */
 	char *api_version;
 	unsigned depth;
-	char *platform;       /* id of a platform image's root, else NULL */
-	bool version;         /* of an image */
-	struct disk_ref disk; /* of a version or platform image */
+	char *platform;        /* id of a platform image's root, else NULL */
+	bool version;          /* of an image */
+	struct disk_ref disk;  /* of a platform image */
+	struct disk_set disks; /* of a version */
 };
 
 static void entry_done(struct entry *e)
@@ -36,6 +37,7 @@ static void entry_done(struct entry *e)
 	free(e->api_version);
 	free(e->platform);
 	json_decref(e->resource);
+	disk_set_done(&e->disks);
 }
 
 struct rebuild {
@@ -151,7 +153,8 @@ static bool entry_check(struct rebuild *w, struct entry *e)
 		return false;
 	}
 	e->version = str_eq_nocase(type, TYPE_VERSION);
-	if (e->version && disk_ref_from_json(json_at(e->resource, V_DISK), &e->disk, &own) < 0) {
+	if (e->version &&
+	    disk_set_load(w->app, e->resource, "version", e->key, &e->disks, &own) < 0) {
 		note(w, "%s: its record has no disk: %s", e->key, err_str(&own));
 		return false;
 	}
@@ -216,39 +219,59 @@ static bool is_target(const struct rebuild *w, const struct entry *e, unsigned r
 	return false;
 }
 
+/* The roots that an entry should have in a region. */
+static size_t add_roots(const struct entry *e, struct store_lost_root *roots)
+{
+	if (e->platform) {
+		roots[0] = (struct store_lost_root){
+			.kind = "platform", .id = e->platform, .disk = e->disk};
+		return 1;
+	}
+	for (size_t i = 0; i < e->disks.n; i++)
+		roots[i] = (struct store_lost_root){.kind = e->disks.items[i].kind,
+						    .id = e->disks.items[i].root,
+						    .disk = e->disks.items[i].disk};
+	return e->disks.n;
+}
+
 /* Rows and roots of one region. */
 static int recover_region(struct rebuild *w, unsigned region, struct err *err)
 {
-	auto_free struct store_lost_root *roots = calloc(w->n + 1, sizeof(*roots));
-	auto_free size_t *from = calloc(w->n + 1, sizeof(*from));
+	auto_free struct store_lost_root *roots = NULL;
+	auto_free size_t *from = NULL;
 	struct store_recover_result k;
-	size_t n = 0;
+	size_t n = 0, max = 1;
 	int r;
 
+	for (size_t i = 0; i < w->n; i++)
+		max += w->v[i].disks.n + 1;
+	roots = calloc(max, sizeof(*roots));
+	from = calloc(max, sizeof(*from));
 	if (!roots || !from)
 		return no_memory(err);
 	for (size_t i = 0; i < w->n; i++) {
 		const struct entry *e = &w->v[i];
+		size_t more;
 
 		if ((!e->version && !e->platform) || !is_target(w, e, region))
 			continue;
-		from[n] = i;
-		roots[n++] = (struct store_lost_root){
-			.kind = e->platform ? "platform" : "version",
-			.id = e->platform ? e->platform : e->key,
-			.disk = e->disk,
-		};
+		more = add_roots(e, roots + n);
+		for (size_t m = 0; m < more; m++)
+			from[n++] = i;
 	}
 	r = store_recover(w->app->store, region, roots, n, w->cancel, &k, err);
 	w->ret->packs += k.adopted;
 	w->ret->roots += (unsigned) k.roots;
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		struct entry *e = &w->v[from[i]];
+		bool whole = roots[i].whole;
 
-		if (!roots[i].whole)
+		for (size_t m = i + 1; m < n && from[m] == from[i]; m++, i++)
+			whole = whole && roots[m].whole;
+		if (!whole)
 			note(w, "%s: region %s lacks a part of it", e->key,
 			     w->app->regions[region].name);
-		if (e->version && set_replica(e, w->app->regions[region].name, roots[i].whole,
+		if (e->version && set_replica(e, w->app->regions[region].name, whole,
 					      "This region lacks a part of the version.") < 0)
 			r = no_memory(err);
 	}
@@ -271,7 +294,7 @@ static bool manifest_right(const struct rebuild *w, const struct entry *e)
 			continue;
 		return disk_ref_from_json(json_array_get(json_object_get(m, "disks"), 0), &disk,
 					  NULL) >= 0 &&
-		       digest_eq(&disk.digest, &e->disk.digest);
+		       digest_eq(&disk.digest, &e->disks.items[0].disk.digest);
 	}
 	return false;
 }
@@ -424,8 +447,7 @@ static int restore(struct rebuild *w, struct entry *e, struct err *err)
 		err_done(err);
 		note(w, "%s: what it belongs to is not there", e->key);
 		w->ret->refused++;
-		return e->version ? store_root_remove(w->app->store, -1, "version", e->key, err)
-				  : 0;
+		return e->version ? disk_set_drop(w->app, &e->disks, -1, err) : 0;
 	}
 	if (r >= 0)
 		r = meta_begin(w->app->meta, err);
@@ -452,7 +474,7 @@ static int bury(struct rebuild *w, const struct entry *e, struct err *err)
 		return 0;
 	}
 	if (r >= 0)
-		r = store_root_remove(w->app->store, -1, "version", e->key, err);
+		r = disk_set_drop_doc(w->app, have.doc, "version", e->key, err);
 	if (r >= 0)
 		r = meta_begin(w->app->meta, err);
 	if (r < 0)

@@ -2,7 +2,7 @@
 /* Microsoft.Compute/galleries/images/versions: shape, hooks, and how a version is read. */
 #include "base/mem.h"
 #include "base/timeutil.h"
-#include "providers/common.h"
+#include "providers/disk_set.h"
 #include "providers/registry.h"
 #include "providers/version_job.h"
 #include "providers/version_rules.h"
@@ -111,7 +111,7 @@ static int show_regions(const struct arm_call *c, struct err *err)
 
 static int version_view(struct arm_call *c, struct err *err)
 {
-	static const char *const hidden[] = {V_REPLICATION, V_FACTS, V_ORIGIN};
+	static const char *const hidden[] = {V_REPLICATION, V_FACTS, V_ORIGIN, S_IMPORTS};
 	json_t *status;
 
 	if (expands(c, "ReplicationStatus")) {

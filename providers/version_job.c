@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timeutil.h"
-#include "providers/common.h"
+#include "providers/disk_set.h"
 #include "providers/version_job.h"
 #include "providers/version_regions.h"
 #include "providers/version_rules.h"
@@ -15,12 +15,12 @@ struct sync {
 	struct arm_job *job;
 	struct app *app;
 	struct store_session *session;
-	struct disk_ref disk;
+	json_t *doc; /* owned: the version, with what its imports brought */
+	struct disk_set disks;
 	struct digest manifest;
 	json_t *manifest_doc; /* owned */
 	json_t *state;        /* owned: what "replication" says now */
 	const json_t *targets;
-	int origin; /* region that the disk comes from */
 	size_t done;
 	struct err failed; /* of the first region that failed */
 };
@@ -73,30 +73,41 @@ static void report_update(void *arg, const char *stage, uint64_t done, uint64_t 
 
 /* Facts that a reader of one region needs to use the image; the same facts always give the same
  * bytes, and their digest is the version's identity. */
-static json_t *manifest_new(const json_t *doc, const struct disk_ref *disk)
+static int manifest_disk(json_t *list, const struct disk_item *d)
+{
+	json_t *one = disk_ref_to_json(&d->disk);
+	bool os = d->lun < 0;
+
+	if (one && json_object_set_new(one, "role", json_string(os ? "os" : "data")) == 0 &&
+	    json_object_set_new(one, "sectorBytes", json_integer(512)) == 0 &&
+	    (os || json_object_set_new(one, "lun", json_integer(d->lun)) == 0))
+		return json_array_append_new(list, one);
+	json_decref(one);
+	return -ENOMEM;
+}
+
+static json_t *manifest_new(const json_t *doc, const struct disk_set *disks)
 {
 	const json_t *facts = json_object_get(doc, V_FACTS);
 	const char *generation = json_str_at(facts, "hyperVGeneration");
 	const json_t *firmware = json_object_get(facts, "firmware");
 	const json_t *boot = json_object_get(facts, "boot");
-	json_t *os = disk_ref_to_json(disk);
+	json_t *list = json_array();
 	bool uefi = !generation || strcmp(generation, "V2") == 0;
 	json_t *m;
 
-	if (!os)
-		return NULL;
-	m = json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:o, s:O*, s:[o]}", "schema",
-		      "kiln-manifest/1", "architecture", json_str_at(facts, "architecture"),
-		      "osType", json_str_at(facts, "osType"), "osState",
-		      json_str_at(facts, "osState"), "hyperVGeneration", generation, "firmware",
+	for (size_t i = 0; i < disks->n; i++)
+		if (!list || manifest_disk(list, &disks->items[i]) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	m = json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:o, s:O*, s:o}", "schema", "kiln-manifest/1",
+		      "architecture", json_str_at(facts, "architecture"), "osType",
+		      json_str_at(facts, "osType"), "osState", json_str_at(facts, "osState"),
+		      "hyperVGeneration", generation, "firmware",
 		      firmware ? json_incref((json_t *) firmware)
 			       : json_pack("{s:b, s:b}", "uefi", uefi, "bios", !uefi),
-		      "boot", boot, "disks", os);
-	if (m && (json_object_set_new(os, "role", json_string("os")) < 0 ||
-		  json_object_set_new(os, "sectorBytes", json_integer(512)) < 0)) {
-		json_decref(m);
-		return NULL;
-	}
+		      "boot", boot, "disks", list);
 	return m;
 }
 
@@ -105,43 +116,31 @@ static json_t *manifest_new(const json_t *doc, const struct disk_ref *disk)
 static bool is_done(const struct sync *s, const char *region, unsigned at)
 {
 	const char *state = json_str_at(json_object_get(s->state, region), "state");
-	struct disk_ref has;
 
-	return state && strcmp(state, "Completed") == 0 &&
-	       store_root_get(s->app->store, at, "version", s->job->id->key, &has, NULL) == 0 &&
-	       digest_eq(&has.digest, &s->disk.digest);
+	return state && strcmp(state, "Completed") == 0 && disk_set_whole(s->app, &s->disks, at);
 }
 
-/* The nearest source: a region that is complete already, else where the disk came from. */
-static unsigned pick_from(const struct sync *s, unsigned to)
+/* The nearest source: a region that is complete already, else where the disks came from. */
+static int pick_from(const struct sync *s, unsigned to)
 {
 	for (size_t i = 0; i < s->app->n_regions; i++)
 		if (i != to && is_done(s, s->app->regions[i].name, (unsigned) i))
-			return (unsigned) i;
-	return (unsigned) s->origin;
+			return (int) i;
+	return -1;
 }
 
 static int copy_to(struct sync *s, const char *region, unsigned to, struct err *err)
 {
-	uint64_t rate =
-		(uint64_t) json_int_at(s->app->config, "limits.replicationMegabytesPerSecond", 0) *
-		1000000;
 	struct report report = {.s = s, .region = region, .lock = PTHREAD_MUTEX_INITIALIZER};
 	struct progress p = {report_update, &report};
-	unsigned from = pick_from(s, to);
-	struct store_stats stats;
-	int r = 0;
+	int from = pick_from(s, to), r;
 
 	report.events = progress_to_events(s->job->events);
-	if (from != to)
-		r = store_replicate(s->session, from, to, &s->disk, rate, s->job->cancel, &p,
-				    &stats, err);
+	r = disk_set_place(s->app, s->session, &s->disks, from, to, s->job->cancel, &p, err);
 	progress_free(report.events);
 	(void) pthread_mutex_destroy(&report.lock);
 	if (r == 0)
 		r = store_manifest_put(s->app->store, to, s->manifest_doc, &s->manifest, err);
-	if (r == 0)
-		r = store_root_add(s->session, to, "version", s->job->id->key, &s->disk, err);
 	return r;
 }
 
@@ -183,7 +182,7 @@ static int drop_region(struct sync *s, const char *region, struct err *err)
 	int r = 0;
 
 	if (at >= 0)
-		r = store_root_remove(s->app->store, at, "version", s->job->id->key, err);
+		r = disk_set_drop(s->app, &s->disks, at, err);
 	if (r < 0) {
 		json_decref(patch);
 		return err_ctx(err, r, "region %s", region);
@@ -193,25 +192,42 @@ static int drop_region(struct sync *s, const char *region, struct err *err)
 
 /* ---- All ------------------------------------------------------------------------------------ */
 
+/* VHDs that the version is made of; then their sizes are known. */
+static int import_sources(struct sync *s, struct err *err)
+{
+	json_t *patch;
+	int r;
+
+	if (json_array_size(json_object_get(s->doc, S_IMPORTS)) == 0)
+		return disk_set_import(s->job, s->session, "version", s->doc, err);
+	r = disk_set_import(s->job, s->session, "version", s->doc, err);
+	if (r == 0)
+		r = version_source_sizes(s->doc, err);
+	if (r < 0)
+		return r;
+	patch = json_pack("{s:{s:O}}", "properties", "storageProfile",
+			  json_at(s->doc, "properties.storageProfile"));
+	return patch ? arm_job_patch(s->job, patch, false, err) : no_memory(err);
+}
+
 static int sync_open(struct sync *s, struct err *err)
 {
-	const json_t *doc = s->job->doc;
-	const char *origin = json_str_at(doc, V_ORIGIN ".region");
-	const json_t *state = json_object_get(doc, V_REPLICATION);
-	int r = disk_ref_from_json(json_at(doc, V_DISK), &s->disk, err);
+	const json_t *state = json_object_get(s->job->doc, V_REPLICATION);
+	int r = store_session_begin(s->app->store, "version", &s->session, err);
 
-	if (r < 0)
-		return err_ctx(err, r, "disk of %s", s->job->id->text);
-	s->targets = json_at(doc, V_TARGETS);
-	s->origin = app_region_index(s->app, origin ? origin : "");
-	if (s->origin < 0)
-		return err_set(err, -EIO, "region '%s', where the source is, is not configured",
-			       origin ? origin : "");
+	s->doc = json_deep_copy(s->job->doc);
 	s->state = state ? json_deep_copy(state) : json_object();
-	s->manifest_doc = manifest_new(doc, &s->disk);
-	if (!s->state || !s->manifest_doc)
-		return no_memory(err);
-	return store_session_begin(s->app->store, "version", &s->session, err);
+	if (r == 0 && (!s->doc || !s->state))
+		r = no_memory(err);
+	if (r == 0)
+		r = import_sources(s, err);
+	if (r == 0)
+		r = disk_set_load(s->app, s->doc, "version", s->job->id->key, &s->disks, err);
+	if (r < 0)
+		return r;
+	s->targets = json_at(s->doc, V_TARGETS);
+	s->manifest_doc = manifest_new(s->doc, &s->disks);
+	return s->manifest_doc ? 0 : no_memory(err);
 }
 
 static int sync_targets(struct sync *s, struct err *err)
@@ -255,7 +271,7 @@ static int sync_dropped(struct sync *s, struct err *err)
 /* The catalog's record is the document as it will be when the operation has succeeded. */
 static int sync_record(struct sync *s, const char *manifest, struct err *err)
 {
-	auto_json json_t *doc = json_deep_copy(s->job->doc);
+	auto_json json_t *doc = json_deep_copy(s->doc);
 	auto_free char *home = NULL;
 	int r = doc ? 0 : no_memory(err);
 
@@ -292,7 +308,7 @@ static int sync_finish(struct sync *s, struct err *err)
 
 int version_sync_job(struct arm_job *job, struct err *err)
 {
-	struct sync s = {.job = job, .app = job->app, .origin = -1};
+	struct sync s = {.job = job, .app = job->app};
 	int r = sync_open(&s, err);
 
 	if (r == 0)
@@ -308,6 +324,8 @@ int version_sync_job(struct arm_job *job, struct err *err)
 	store_session_end(s.session);
 	json_decref(s.state);
 	json_decref(s.manifest_doc);
+	json_decref(s.doc);
+	disk_set_done(&s.disks);
 	err_done(&s.failed);
 	return r;
 }
@@ -320,5 +338,5 @@ int version_delete_job(struct arm_job *job, struct err *err)
 
 	if (r == 0)
 		r = catalog_put(a, home, job->id->text, job->doc, true, err);
-	return r < 0 ? r : store_root_remove(a->store, -1, "version", job->id->key, err);
+	return r < 0 ? r : disk_set_drop_doc(a, job->doc, "version", job->id->key, err);
 }

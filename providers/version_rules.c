@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "base/timeutil.h"
-#include "providers/common.h"
+#include "providers/disk_set.h"
 #include "providers/version_regions.h"
 #include "providers/version_rules.h"
 #include "providers/versions.h"
 
-#define P_STORAGE      "properties.storageProfile"
 #define P_SAFETY       "properties.safetyProfile.allowDeletionOfReplicatedLocations"
 #define V_PUBLISHED    V_PROFILE ".publishedDate"
 #define V_MODE         V_PROFILE ".replicationMode"
@@ -24,108 +23,6 @@ static int check_name(const struct arm_call *c, struct err *err)
 		"version name '%s': Major.Minor.Patch expected, three whole numbers from 0 to "
 		"2147483647 without leading zeros",
 		c->id->name);
-}
-
-/* ---- Source --------------------------------------------------------------------------------- */
-
-static int other_source(const char *field, struct err *err)
-{
-	return refuse(err, -EINVAL, "InvalidParameter", field,
-		      "%s: this kind of source is not available here. %s.source.id may name a "
-		      "gallery image version, a managed image or a run (Kiln.Images/runs); virtual "
-		      "machines, disks, snapshots, VHD blobs and community galleries cannot be "
-		      "sources yet",
-		      field, P_STORAGE);
-}
-
-static int check_ways(const struct arm_call *c, struct err *err)
-{
-	static const char *const others[] = {
-		P_STORAGE ".source.virtualMachineId",
-		P_STORAGE ".source.communityGalleryImageId",
-		P_STORAGE ".osDiskImage.source",
-	};
-	unsigned ways = json_str_at(c->doc, V_SOURCE_ID) != NULL;
-	const char *other = NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		if (!json_at(c->doc, others[i]))
-			continue;
-		other = others[i];
-		ways++;
-	}
-	if (ways != 1)
-		return refuse(err, -EINVAL, "InvalidParameter", P_STORAGE,
-			      P_STORAGE ": exactly one source expected (source.id, ...), %u given",
-			      ways);
-	if (other)
-		return other_source(other, err);
-	if (json_array_size(json_at(c->doc, P_STORAGE ".dataDiskImages")) > 0)
-		return refuse(err, -EINVAL, "InvalidParameter", P_STORAGE ".dataDiskImages",
-			      P_STORAGE ".dataDiskImages: data disks come with the source; none of "
-					"the sources that are possible here has any");
-	return 0;
-}
-
-/* The disk must be what its definition promises. */
-static int check_match(const json_t *facts, const json_t *definition, struct err *err)
-{
-	static const struct {
-		const char *fact, *property;
-	} pairs[] = {
-		{"osType", "properties.osType"},
-		{"osState", "properties.osState"},
-		{"hyperVGeneration", "properties.hyperVGeneration"},
-		{"architecture", "properties.architecture"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
-		const char *is = json_str_at(facts, pairs[i].fact);
-		const char *must = json_str_at(definition, pairs[i].property);
-
-		if (!is || !must || str_eq_nocase(is, must))
-			continue;
-		return refuse(err, -EINVAL, "InvalidParameter", V_SOURCE_ID,
-			      "%s of the source is '%s', but the image definition says '%s'",
-			      pairs[i].fact, is, must);
-	}
-	return 0;
-}
-
-static int keep_source(struct arm_call *c, const struct image_source *s, struct err *err)
-{
-	const struct app *a = c->app;
-	json_t *origin = json_pack("{s:s, s:s}", "id", s->id, "region", a->regions[s->region].name);
-	json_t *disk = disk_ref_to_json(&s->disk);
-	uint64_t gb = (s->disk.size_bytes + (1u << 30) - 1) >> 30;
-	const char *const paths[] = {V_ORIGIN, V_DISK, V_FACTS, P_STORAGE ".osDiskImage.sizeInGB"};
-	json_t *const values[] = {origin, disk, json_incref(s->facts),
-				  json_integer((json_int_t) gb)};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (!values[i] || json_set_at(c->doc, paths[i], values[i]) < 0)
-			r = -ENOMEM;
-	if (r < 0)
-		return no_memory(err);
-	return set_default(c->doc, P_STORAGE ".osDiskImage.hostCaching", "ReadWrite", err);
-}
-
-static int take_source(struct arm_call *c, struct err *err)
-{
-	const char *location = json_str_at(c->doc, "location");
-	auto_image_source struct image_source s = {.region = -1};
-	auto_json json_t *definition = NULL;
-	int r = check_ways(c, err);
-
-	if (r == 0)
-		r = arm_load(c->arm, c->id->parent, &definition, err);
-	if (r == 0)
-		r = image_source_load(c->app, c->who, json_str_at(c->doc, V_SOURCE_ID),
-				      location ? location : "", V_SOURCE_ID, &s, err);
-	if (r == 0)
-		r = check_match(s.facts, definition, err);
-	return r < 0 ? r : keep_source(c, &s, err);
 }
 
 /* ---- What holds always ---------------------------------------------------------------------- */
@@ -187,7 +84,7 @@ int version_rules_create(struct arm_call *c, struct err *err)
 	if (r == 0)
 		r = version_regions_check(c, err);
 	if (r == 0)
-		r = take_source(c, err);
+		r = version_source_take(c, err);
 	if (r == 0)
 		r = safety_defaults(c, err);
 	if (r == 0)
@@ -197,39 +94,10 @@ int version_rules_create(struct arm_call *c, struct err *err)
 
 /* ---- Updates -------------------------------------------------------------------------------- */
 
-static int changed(const char *property, struct err *err)
-{
-	return refuse(err, -EBUSY, "PropertyChangeNotAllowed", property,
-		      "Changing property 'galleryImageVersion.%s' is not allowed.", property);
-}
-
-/* The content of a version never changes. An empty storage profile, or an echo of what was read,
- * means unchanged. */
-static int keep_storage(struct arm_call *c, struct err *err)
-{
-	const char *given = json_str_at(c->doc, V_SOURCE_ID);
-	const char *was = json_str_at(c->old, V_SOURCE_ID);
-	static const char *const others[] = {
-		P_STORAGE ".source.virtualMachineId",
-		P_STORAGE ".source.communityGalleryImageId",
-		P_STORAGE ".osDiskImage.source",
-	};
-
-	if (given && !(was && arm_id_eq(given, was)))
-		return changed(V_SOURCE_ID, err);
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		if (json_at(c->doc, others[i]))
-			return changed(others[i], err);
-	return keep_old(c, P_STORAGE, err);
-}
-
 static int keep_fixed(struct arm_call *c, struct err *err)
 {
 	static const char *const hidden[] = {
-		V_REPLICATION,
-		V_FACTS,
-		V_ORIGIN,
-		"properties.kiln",
+		V_REPLICATION, V_FACTS, V_ORIGIN, S_IMPORTS, "properties.kiln",
 	};
 	static const char *const fixed[] = {V_MODE, V_STORAGE_TYPE, P_SAFETY};
 	int r = keep_old(c, V_PUBLISHED, err);
@@ -247,7 +115,7 @@ int version_rules_update(struct arm_call *c, struct err *err)
 	int r = check_common(c, err);
 
 	if (r == 0)
-		r = keep_storage(c, err);
+		r = version_source_keep(c, err);
 	if (r == 0)
 		r = keep_fixed(c, err);
 	return r < 0 ? r : version_regions_update(c, err);

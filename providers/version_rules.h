@@ -19,6 +19,12 @@
 
 /** version_rules_create() - defaults and checks of a new version; takes the source's facts. */
 int version_rules_create(struct arm_call *c, struct err *err);
+/** version_source_take() - the content of a new version: exactly one way of naming it.
+ *  version_source_keep() - an update names the same or nothing. */
+int version_source_take(struct arm_call *c, struct err *err);
+int version_source_keep(struct arm_call *c, struct err *err);
+/** version_source_sizes() - sizeInGB of the disks whose content is known. */
+int version_source_sizes(json_t *doc, struct err *err);
 /** version_rules_update() - what may change, and how. */
 int version_rules_update(struct arm_call *c, struct err *err);
 

@@ -195,7 +195,8 @@ int store_replicate_from(struct store *src, unsigned from, struct store_session 
 			 struct cancel *cancel, const struct progress *p, struct store_stats *ret,
 			 struct err *err);
 
-/* Roots: the one source of liveness. @kind: "version", "managedImage", "platform", "step", "run",
+/* Roots: the one source of liveness. @kind: "version", "managedImage", "dataDisk",
+ * "disk", "snapshot", "platform", "step", "run",
  * "export", "session", "name"; (kind, id, region) is the key; adding again replaces the disk. */
 int store_root_add(struct store_session *ss, unsigned region, const char *kind, const char *id,
 		   const struct disk_ref *disk, struct err *err);

@@ -86,13 +86,18 @@ static void other_sources_are_refused_by_name(void **state)
 	static const struct {
 		const char *properties, *target;
 	} bad[] = {
-		{"{}", "properties.kiln.sourceRun"},
+		{"{}", "properties.storageProfile.osDisk"},
 		{"{'sourceVirtualMachine':{'id':'/x/y'}}", "properties.sourceVirtualMachine"},
 		{"{'storageProfile':{'osDisk':{'osType':'Linux','osState':'Generalized','blobUri':"
-		 "'https://x/y.vhd'}}}",
+		 "'ftp://x/y.vhd'}}}",
 		 "properties.storageProfile.osDisk.blobUri"},
+		{"{'storageProfile':{'osDisk':{'osType':'Linux','osState':'Generalized','blobUri':"
+		 "'https://x/y.vhd','snapshot':{'id':'/x/y'}}}}",
+		 "properties.storageProfile.osDisk"},
 		{"{'storageProfile':{'osDisk':{'snapshot':{'id':'/x'}}}}",
-		 "properties.storageProfile.osDisk.snapshot"},
+		 "properties.storageProfile.osDisk.snapshot.id"},
+		{"{'storageProfile':{'osDisk':{'osState':'Generalized','blobUri':'https://x/y'}}}",
+		 "properties.storageProfile.osDisk.osType"},
 	};
 	struct harness *h = *state;
 
