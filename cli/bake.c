@@ -5,6 +5,7 @@
 #include "cli/bake_view.h"
 #include "cli/output.h"
 #include "cli/ref.h"
+#include "cli/target.h"
 #include "cli/verbs.h"
 #include "providers/app.h"
 
@@ -110,7 +111,7 @@ static int find_group(struct bake *b, struct err *err)
 static int expand_id(struct bake *b, json_t *obj, const char *key)
 {
 	const char *typed = json_str_at(obj, key);
-	auto_free char *id = typed ? ref_expand(b->app, typed) : NULL;
+	auto_free char *id = typed ? ref_expand(b->cli->target->subscription_id, typed) : NULL;
 
 	if (!typed)
 		return 0;
@@ -240,7 +241,7 @@ static void print_output(struct bake *b, const json_t *out)
 			      cli_sgr(b->cli, CLI_PLAIN), id);
 	if (!strstr(id, "/versions/"))
 		return;
-	if (ref_get(b->app, id, NULL, "$expand=ReplicationStatus", &doc, NULL) == 0)
+	if (ref_get(b->cli, id, "$expand=ReplicationStatus", &doc, NULL) == 0)
 		print_replicas(b, doc);
 	(void) printf("  boot it        kiln run %s --wait\n",
 		      strstr(id, "/resourceGroups/") ?: id);

@@ -15,16 +15,34 @@
 
 struct app;
 struct cli_args;
+struct cli_noun;
+struct target;
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_CANCELLED = 4 };
 
 struct cli {
-	const char *data_dir; /* --data, or NULL */
-	bool json;            /* --json */
-	bool tty;             /* stderr is a terminal (and TERM is not dumb) */
-	bool color;           /* tty and NO_COLOR unset */
-	struct cancel cancel; /* set by SIGINT, SIGTERM */
-	struct app *app;      /* cli_app() opens it */
+	const char *data_dir;  /* --data, or NULL */
+	bool json;             /* --json */
+	bool tty;              /* stderr is a terminal (and TERM is not dumb) */
+	bool color;            /* tty and NO_COLOR unset */
+	struct cancel cancel;  /* set by SIGINT, SIGTERM */
+	const char *context;   /* --context, or NULL */
+	struct app *app;       /* cli_app() opens it */
+	struct target *target; /* cli_target() opens it */
+};
+
+/* What an option of a resource command puts into the request's body, at cli_option.path. */
+enum cli_put {
+	PUT_NONE,
+	PUT_TEXT,
+	PUT_INT,
+	PUT_TRUE,   /* a flag */
+	PUT_LIST,   /* repeatable: one more string of an array */
+	PUT_PAIR,   /* repeatable: KEY=VALUE of a map */
+	PUT_REGION, /* repeatable: REGION[=REPLICAS] of targetRegions */
+	PUT_ID,     /* an id, short ones completed */
+	PUT_SECRET, /* the first line of a file, or of standard input for "-" */
+	PUT_JSON,   /* a JSON text, or @FILE */
 };
 
 /* One option of a command. @arg NULL = a flag. Options may follow arguments; "--" ends them. */
@@ -33,6 +51,9 @@ struct cli_option {
 	char letter;      /* 'g', or 0 */
 	const char *arg;  /* "GROUP", or NULL */
 	const char *help; /* one line */
+	const char *path; /* "properties.description"; NULL = not of the body */
+	enum cli_put put;
+	bool required;
 };
 struct cli_command {
 	const char *name;    /* "bake"; two words for sub-commands: "version show" */
@@ -43,6 +64,8 @@ struct cli_command {
 		*options; /* ends with name NULL; --json, --data, --help are everyone's */
 	int (*run)(struct cli *cli, const struct cli_args *args); /* exit status */
 	bool hidden;                                              /* roles: not listed */
+	const struct cli_noun *noun; /* resource commands: cli/noun.h */
+	const char *action;          /* of `run`, for commands that POST it */
 };
 
 /* Parsed arguments. */
@@ -64,7 +87,8 @@ const char *cli_opt_next(const struct cli_args *a, const char *name, int *i);
 
 extern const struct cli_command *const cli_commands[]; /* NULL-terminated; cli/commands.c */
 
-/** cli_app() - the data directory, opened on first use. Return 0 or -errno (reported already). */
+/** cli_app() - the data directory, opened on first use, also where a server holds it: for commands
+ *  that work on this host's disks and guests. Return 0 or -errno (reported already). */
 int cli_app(struct cli *cli, struct app **ret);
 /** cli_fail() - print the error (and hint) for people or as JSON; Return: exit status for it. */
 int cli_fail(struct cli *cli, const struct err *err);

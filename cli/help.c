@@ -36,6 +36,28 @@ void cli_help_command(const struct cli *cli, FILE *f, const struct cli_command *
 	help_options(f, cli_common);
 }
 
+/* Resource commands, one line a noun: its verbs. */
+static void help_nouns(FILE *f)
+{
+	const char *noun = "";
+	size_t n = 0;
+
+	for (const struct cli_command *const *c = cli_commands; *c; c++) {
+		const char *verb = strchr((*c)->name, ' ');
+
+		if (!(*c)->noun || !verb)
+			continue;
+		if (n == 0 || strncmp(noun, (*c)->name, n + 1) != 0) {
+			(void) fprintf(f, "%s", n ? "\n" : "");
+			noun = (*c)->name;
+			n = (size_t) (verb - noun);
+			(void) fprintf(f, "  %-20.*s ", (int) n, noun);
+		}
+		(void) fprintf(f, "%s", verb);
+	}
+	(void) fputc('\n', f);
+}
+
 void cli_help_all(const struct cli *cli, FILE *f)
 {
 	const char *b = cli_sgr(cli, CLI_BOLD), *p = cli_sgr(cli, CLI_PLAIN);
@@ -44,8 +66,10 @@ void cli_help_all(const struct cli *cli, FILE *f)
 	(void) fprintf(f, "%sUsage:%s kiln COMMAND [OPTIONS] [ARGUMENTS]\n\n%sCommands:%s\n", b, p,
 		       b, p);
 	for (const struct cli_command *const *c = cli_commands; *c; c++)
-		if (!(*c)->hidden)
+		if (!(*c)->hidden && !(*c)->noun)
 			(void) fprintf(f, "  %-20s  %s\n", (*c)->name, (*c)->summary);
+	(void) fprintf(f, "\n%sResource commands:%s\n", b, p);
+	help_nouns(f);
 	(void) fprintf(f, "\n%sOptions of every command:%s\n", b, p);
 	help_options(f, cli_common);
 	(void) fprintf(f, "  %-26s  %s\n", "    --version", "print the version");

@@ -7,6 +7,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 #include "cli/parse.h"
+#include "cli/target.h"
 #include "providers/app.h"
 #include "providers/roles.h"
 
@@ -53,6 +54,7 @@ static void cli_init(struct cli *cli, const struct cli_parsed *p)
 
 	cli->data_dir = p->data_dir;
 	cli->json = p->json;
+	cli->context = p->context;
 	cli->tty = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 	cli->color = cli->tty && !(no_color && *no_color) && !p->json;
 }
@@ -119,6 +121,7 @@ int main(int argc, char **argv)
 		cli_init(&cli, &p);
 		status = dispatch(&cli, &p);
 	}
+	target_free(cli.target);
 	app_close(cli.app);
 	if (cli.cancel.event_fd >= 0)
 		cancel_done(&cli.cancel);

@@ -7,6 +7,7 @@ const struct cli_option cli_common[] = {
 	 "data directory (default: $KILN_DATA, /var/lib/kiln, ~/.local/share/kiln)"},
 	{"--json", 0, NULL, "print one JSON document, or one per line, and nothing else"},
 	{"--help", 'h', NULL, "show this help"},
+	{"--context", 0, "NAME", "a server that 'kiln login' knows (default: $KILN_CONTEXT)"},
 	{NULL},
 };
 
@@ -202,6 +203,8 @@ static int give(struct parser *p, const struct cli_option *o, const char *value)
 		p->ret->json = true;
 	else if (o == &cli_common[2])
 		p->ret->help = true;
+	else if (o == &cli_common[3])
+		p->ret->context = value;
 	a->given[a->n_given++] = (struct cli_given){o, value};
 	return 0;
 }

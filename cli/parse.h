@@ -13,7 +13,7 @@ extern const struct cli_option cli_common[];
 /* What the command line asks for. */
 struct cli_parsed {
 	struct cli_args args; /* @args.cmd NULL: no command was named */
-	const char *data_dir;
+	const char *data_dir, *context;
 	bool json, help, version;
 };
 

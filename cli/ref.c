@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "cli/ref.h"
-#include "providers/app.h"
-#include "providers/versions.h"
+#include "cli/target.h"
 
-#define VERSION_TYPE   "Microsoft.Compute/galleries/images/versions"
-#define REF_CANDIDATES 8 /* ids that an ambiguity names */
-#define SHORT_PREFIX   "/resourcegroups/"
-#define PLACEHOLDER    "{subscription}"
+#define VERSION_TYPE "Microsoft.Compute/galleries/images/versions"
+#define SHORT_PREFIX "/resourcegroups/"
+#define PLACEHOLDER  "{subscription}"
 
 static bool starts_nocase(const char *s, const char *lower_prefix)
 {
@@ -20,45 +18,32 @@ static bool starts_nocase(const char *s, const char *lower_prefix)
 	return true;
 }
 
-char *ref_expand(const struct app *a, const char *typed)
+char *ref_expand(const char *subscription, const char *typed)
 {
-	const char *sub = json_str_at(a->admin, "subscriptionId");
 	const char *hole = strstr(typed, PLACEHOLDER);
 
 	if (starts_nocase(typed, SHORT_PREFIX))
-		return strf("/subscriptions/%s%s", sub, typed);
+		return strf("/subscriptions/%s%s", subscription, typed);
 	if (hole)
-		return strf("%.*s%s%s", (int) (hole - typed), typed, sub,
+		return strf("%.*s%s%s", (int) (hole - typed), typed, subscription,
 			    hole + strlen(PLACEHOLDER));
 	return strdup(typed);
 }
 
 /* ---- Names to ids --------------------------------------------------------------------------- */
 
+/* Looking for the group of a top-level resource by its name. */
 struct finder {
-	char *const *names;
-	size_t n_names;
-	const char *group;
-	bool latest; /* the last name was "latest" and is not compared */
+	const char *name;
 	char **found;
 };
 
-static int find_one(void *arg, const char *id, const json_t *doc)
+static int find_one(void *arg, json_t *item)
 {
 	struct finder *f = arg;
-	auto_arm_id struct arm_id a = {0};
-	size_t n = f->n_names;
-	int r = arm_id_parse(id, &a, NULL);
+	const char *name = json_str_at(item, "name"), *id = json_str_at(item, "id");
 
-	(void) doc;
-	if (r < 0)
-		return r;
-	if (a.n_names != n || (f->group && !(a.group && str_eq_nocase(a.group, f->group))))
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if (!str_eq_nocase(a.names[i], f->names[i]))
-			return 0;
-	return strv_push(&f->found, id);
+	return name && id && str_eq_nocase(name, f->name) ? strv_push(&f->found, id) : 0;
 }
 
 static size_t type_depth(const char *type)
@@ -70,32 +55,44 @@ static size_t type_depth(const char *type)
 	return n;
 }
 
-static const char *type_word(const char *type)
+/* "Microsoft.Compute/galleries/images" -> length of "Microsoft.Compute/galleries" */
+static size_t top_type(const char *type)
 {
-	return strrchr(type, '/') + 1;
+	size_t n = strcspn(type, "/");
+
+	return n + 1 + strcspn(type + n + 1, "/");
 }
 
-static int find_names(struct app *a, const char *type, struct finder *f, const char *typed,
-		      char **ret, struct err *err)
+/* Id of the top-level resource that the first name names. */
+static int find_top(struct cli *cli, const char *type, const char *name, const char *group,
+		    char **ret, struct err *err)
 {
-	int r = arm_each(a->arm, type, "", find_one, f, err);
+	int n = (int) top_type(type);
+	const char *sub = cli->target->subscription_id;
+	auto_free char *list = strf("/subscriptions/%s/providers/%.*s", sub, n, type);
+	struct finder f = {.name = name};
+	int r;
 
-	if (r < 0)
-		return r;
-	if (strv_len(f->found) == 1) {
-		*ret = strdup(f->found[0]);
-		return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
+	if (group) {
+		*ret = strf("/subscriptions/%s/resourceGroups/%s/providers/%.*s/%s", sub, group, n,
+			    type, name);
+		return *ret ? 0 : err_set(err, -ENOMEM, "%s", name);
 	}
-	if (!f->found) {
-		err_set(err, -ENOENT, "'%s': no such resource among the %s%s%s", typed,
-			type_word(type), f->group ? " of group " : "", f->group ? f->group : "");
+	r = list ? target_each(cli, list, find_one, &f, err) : -ENOMEM;
+	if (r == 0 && !f.found) {
+		r = err_set(err, -ENOENT, "'%s': no such resource among the %.*s", name,
+			    n - (int) strcspn(type, "/") - 1, type + strcspn(type, "/") + 1);
 		err_hint(err, "give the names from the top on, or the full id");
-		return -ENOENT;
+	} else if (r == 0 && strv_len(f.found) > 1) {
+		r = err_set(err, -EINVAL, "'%s' is in %zu groups, %s and others", name,
+			    strv_len(f.found), f.found[0]);
+		err_hint(err, "name one with -g GROUP, or give the full id");
+	} else if (r == 0) {
+		*ret = strdup(f.found[0]);
+		r = *ret ? 0 : err_set(err, -ENOMEM, "%s", name);
 	}
-	err_set(err, -EINVAL, "'%s' is in %zu groups, %s and others", typed, strv_len(f->found),
-		f->found[0]);
-	err_hint(err, "name one with -g GROUP, or give the full id");
-	return -EINVAL;
+	strv_free(f.found);
+	return r;
 }
 
 static int split_names(const char *typed, char ***ret)
@@ -115,39 +112,48 @@ static int split_names(const char *typed, char ***ret)
 	return r;
 }
 
-static int find_latest(struct app *a, struct finder *f, const char *typed, char **ret,
-		       struct err *err)
+/* The last of a definition's versions, in the order of the list, that "latest" may mean. */
+static int find_latest(void *arg, json_t *item)
 {
-	auto_free char *definition = NULL;
-	int r;
+	char **best = arg;
+	const char *id = json_str_at(item, "id");
+	const char *state = json_str_at(item, "properties.provisioningState");
 
-	f->n_names--;
-	r = find_names(a, "Microsoft.Compute/galleries/images", f, typed, &definition, err);
-	return r < 0 ? r : version_latest(a, definition, NULL, ret, err);
+	if (!id || !str_eq(state, "Succeeded") ||
+	    json_bool_at(item, "properties.publishingProfile.excludeFromLatest", false))
+		return 0;
+	free(*best);
+	*best = strdup(id);
+	return *best ? 0 : -ENOMEM;
 }
 
-int ref_find(struct app *a, const char *type, const char *typed, const char *group, char **ret,
-	     struct err *err)
+/* @id ends in "/versions/latest": what it stands for today. */
+static int exact_version(struct cli *cli, const char *id, char **ret, struct err *err)
+{
+	auto_free char *list = strndup(id, strlen(id) - strlen("/latest"));
+	auto_free char *best = NULL;
+	int r = list ? target_each(cli, list, find_latest, &best, err) : -ENOMEM;
+
+	if (r == 0 && !best)
+		return err_set(err, -ENOENT,
+			       "%s: there is no latest version: none is ready and "
+			       "not excluded from latest",
+			       list);
+	*ret = take_ptr(best);
+	return r;
+}
+
+static int from_names(struct cli *cli, const char *type, const char *typed, const char *group,
+		      char **ret, struct err *err)
 {
 	auto_strv char **names = NULL;
-	struct finder f = {.group = group};
-	int r;
+	auto_free char *id = NULL;
+	const char *word = type + top_type(type);
+	int r = split_names(typed, &names);
 
-	if (typed[0] == '/') {
-		auto_free char *id = ref_expand(a, typed);
-
-		if (!id)
-			return err_set(err, -ENOMEM, "%s", typed);
-		if (strcmp(type, VERSION_TYPE) == 0)
-			return version_exact(a, id, NULL, ret, err);
-		*ret = take_ptr(id);
-		return 0;
-	}
-	if (split_names(typed, &names) < 0)
+	if (r < 0)
 		return err_set(err, -ENOMEM, "%s", typed);
-	f.names = names;
-	f.n_names = strv_len(names);
-	if (f.n_names != type_depth(type)) {
+	if (strv_len(names) != type_depth(type)) {
 		err_set(err, -EINVAL, "'%s': %zu names joined by '/' expected, from the top on",
 			typed, type_depth(type));
 		err_hint(err, "for example %s",
@@ -156,12 +162,41 @@ int ref_find(struct app *a, const char *type, const char *typed, const char *gro
 						 : "golden");
 		return -EINVAL;
 	}
-	if (strcmp(type, VERSION_TYPE) == 0 && str_eq_nocase(names[2], "latest"))
-		r = find_latest(a, &f, typed, ret, err);
-	else
-		r = find_names(a, type, &f, typed, ret, err);
-	strv_free(f.found);
+	r = find_top(cli, type, names[0], group, &id, err);
+	for (size_t i = 1; r == 0 && names[i]; i++) {
+		size_t n = strcspn(word + 1, "/");
+		char *longer = strf("%s/%.*s/%s", id, (int) n, word + 1, names[i]);
+
+		word += 1 + n;
+		free(id);
+		id = longer;
+		r = id ? 0 : err_set(err, -ENOMEM, "%s", typed);
+	}
+	*ret = take_ptr(id);
 	return r;
+}
+
+int ref_find(struct cli *cli, const char *type, const char *typed, const char *group, char **ret,
+	     struct err *err)
+{
+	static const char latest[] = "/versions/latest";
+	auto_free char *id = NULL, *lower = NULL;
+	int r = 0;
+
+	if (typed[0] != '/')
+		r = from_names(cli, type, typed, group, &id, err);
+	else
+		id = ref_expand(cli->target->subscription_id, typed);
+	if (r < 0)
+		return r;
+	lower = id ? str_lower(id) : NULL;
+	if (!lower)
+		return err_set(err, -ENOMEM, "%s", typed);
+	if (strcmp(type, VERSION_TYPE) == 0 && strlen(lower) > strlen(latest) &&
+	    strcmp(lower + strlen(lower) - strlen(latest), latest) == 0)
+		return exact_version(cli, id, ret, err);
+	*ret = take_ptr(id);
+	return 0;
 }
 
 /* ---- Requests ------------------------------------------------------------------------------- */
@@ -191,25 +226,24 @@ int ref_error(int status, const json_t *body, struct err *err)
 	return r;
 }
 
-int ref_get(struct app *a, const char *id, const char *api_version, const char *query, json_t **ret,
-	    struct err *err)
+int ref_get(struct cli *cli, const char *id, const char *query, json_t **ret, struct err *err)
 {
-	auto_free char *target =
-		strf("%s?api-version=%s%s%s", id, api_version ? api_version : ref_api_version(id),
-		     query ? "&" : "", query ? query : "");
-	struct arm_request q = {.method = "GET", .target = target, .who = &a->owner};
-	struct arm_response res = {0};
-	int r = 0;
+	auto_free char *path = strf("%s%s%s", id, query ? "?" : "", query ? query : "");
 
-	if (!target)
-		return err_set(err, -ENOMEM, "%s", id);
-	arm_handle(a->arm, &q, &res);
-	if (res.status == 200 && res.body)
-		*ret = json_incref(res.body);
-	else
-		r = ref_error(res.status, res.body, err);
-	arm_response_done(&res);
-	return r;
+	return path ? target_get(cli, path, ret, err) : err_set(err, -ENOMEM, "%s", id);
+}
+
+char *ref_versioned(const char *path, const char *version)
+{
+	const char *q = strchr(path, '?');
+	auto_free char *lower = str_lower(q ? q : "");
+
+	if (!lower)
+		return NULL;
+	if (strstr(lower, "api-version="))
+		return strdup(path);
+	return strf("%s%capi-version=%s", path, q ? '&' : '?',
+		    version ? version : ref_api_version(path));
 }
 
 const char *ref_api_version(const char *path)

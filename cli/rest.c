@@ -6,14 +6,15 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/ref.h"
+#include "cli/target.h"
 #include "cli/verbs.h"
 #include "providers/app.h"
 
 struct rest {
 	struct cli *cli;
-	struct app *app;
+	struct target *target;
 	const char *method;
-	char *target; /* owned: with api-version */
+	char *path; /* owned: with api-version */
 	struct buf body;
 	bool wait, no_wait;
 	const char *if_match, *if_none_match;
@@ -39,22 +40,8 @@ static int rest_body(struct rest *r, const char *name, struct err *err)
 			: 0;
 }
 
-/* @path with its api-version: the one given, else the type's newest. */
-static char *rest_target(const struct rest *r, const char *path, const char *version)
-{
-	const char *q = strchr(path, '?');
-	auto_free char *lower = str_lower(q ? q : "");
-
-	if (!lower)
-		return NULL;
-	if (strstr(lower, "api-version="))
-		return strdup(path);
-	return strf("%s%capi-version=%s", path, q ? '&' : '?',
-		    version ? version : ref_api_version(path));
-}
-
-static void rest_handle(const struct rest *r, const char *method, const char *target,
-			struct arm_response *ret)
+static int rest_send(const struct rest *r, const char *method, const char *target,
+		     struct arm_response *ret, struct err *err)
 {
 	bool get = strcmp(method, "GET") == 0;
 	struct arm_request q = {
@@ -62,12 +49,11 @@ static void rest_handle(const struct rest *r, const char *method, const char *ta
 		.target = target,
 		.body = get ? NULL : r->body.data,
 		.body_bytes = get ? 0 : r->body.len,
-		.who = &r->app->owner,
 		.if_match = get ? NULL : r->if_match,
 		.if_none_match = get ? NULL : r->if_none_match,
 	};
 
-	arm_handle(r->app->arm, &q, ret);
+	return target_send(r->target, &q, ret, err);
 }
 
 static int rest_show(const struct rest *r, const struct arm_response *res)
@@ -86,93 +72,57 @@ static int rest_show(const struct rest *r, const struct arm_response *res)
 }
 
 /* What the finished operation left: the resource, or an action's result. */
-static int rest_final(const struct rest *r, const struct arm_response *first)
+static int rest_final(const struct rest *r, const struct arm_response *first, struct err *err)
 {
 	struct arm_response res = {0};
-	int status = EXIT_DONE;
+	int status = EXIT_DONE, code = 0;
 
 	if (strcmp(r->method, "PUT") == 0 || strcmp(r->method, "PATCH") == 0)
-		rest_handle(r, "GET", r->target, &res);
+		code = rest_send(r, "GET", r->path, &res, err);
 	else if (strcmp(r->method, "POST") == 0 && first->location)
-		rest_handle(r, "GET", first->location, &res);
-	if (res.status)
+		code = rest_send(r, "GET", first->location, &res, err);
+	if (code < 0)
+		status = cli_fail(r->cli, err);
+	else if (res.status)
 		status = rest_show(r, &res);
 	arm_response_done(&res);
 	return status;
 }
 
-static int rest_work(struct rest *r, const struct arm_response *res)
+static int rest_work(struct rest *r, const struct arm_response *res, struct err *err)
 {
-	auto_err struct err e = ERR_INIT;
 	struct cli_progress *p;
 	int code;
 
 	if (r->no_wait) {
 		cli_note(r->cli,
-			 "operation %s is queued; the next command that finds its resource busy, "
-			 "or a server, runs it",
+			 r->target->remote ? "operation %s is queued"
+					   : "operation %s is queued; the next command that finds "
+					     "its resource "
+					     "busy, or a server, runs it",
 			 res->operation_id);
 		return EXIT_DONE;
 	}
 	p = cli_progress_new(r->cli);
-	code = arm_work(r->app->arm, res->operation_id, cli_progress_sink(p), &r->cli->cancel, &e);
+	code = r->target->ops->finish(r->target, res, cli_progress_sink(p), &r->cli->cancel, err);
 	cli_progress_free(p);
 	if (code < 0)
-		return cli_fail(r->cli, &e);
-	return r->wait ? rest_final(r, res) : EXIT_DONE;
+		return cli_fail(r->cli, err);
+	return r->wait ? rest_final(r, res, err) : EXIT_DONE;
 }
 
-/* Does an operation keep the request's resource busy? *@ret is its name, or "". */
-static bool rest_busy(const struct rest *r, char ret[UUID_STR_LEN])
-{
-	auto_free char *path = strndup(r->target, strcspn(r->target, "?"));
-	const char *host = path ? strstr(path, "://") : NULL;
-	const char *slash = host ? strchr(host + 3, '/') : path;
-	auto_arm_id struct arm_id id = {0};
-
-	ret[0] = '\0';
-	if (!slash || arm_id_parse(slash, &id, NULL) < 0)
-		return false;
-	/* an action's last word is no resource */
-	(void) arm_running(r->app->arm, id.name ? id.text : id.parent, ret, NULL);
-	return ret[0];
-}
-
-/* A command that was killed, or told not to wait, leaves its operation to the next one. Whoever
- * finds its resource busy finishes what nobody works on, and only then asks again; what another
- * process works on stays a conflict. True when the resource is free now. */
-static bool rest_take_over(struct rest *r)
-{
-	char op[UUID_STR_LEN];
-	struct cli_progress *p;
-	int code;
-
-	if (!rest_busy(r, op))
-		return false;
-	p = cli_progress_new(r->cli);
-	code = arm_work(r->app->arm, NULL, cli_progress_sink(p), &r->cli->cancel, NULL);
-	cli_progress_free(p);
-	if (code < 0)
-		return false;
-	return !rest_busy(r, op);
-}
-
-static int rest_run(struct rest *r)
+static int rest_run(struct rest *r, struct err *err)
 {
 	struct arm_response res = {0};
 	bool job;
 	int status;
 
-	rest_handle(r, r->method, r->target, &res);
-	if (res.status == 409 && rest_take_over(r)) {
-		arm_response_done(&res);
-		res = (struct arm_response){0};
-		rest_handle(r, r->method, r->target, &res);
-	}
-	job = res.operation_id[0] && res.status >= 200 && res.status < 300;
+	if (rest_send(r, r->method, r->path, &res, err) < 0)
+		return cli_fail(r->cli, err);
+	job = target_started(&res);
 	status = job && r->wait ? EXIT_DONE : rest_show(r, &res);
 	if (status == EXIT_DONE && job)
-		status = rest_work(r, &res);
+		status = rest_work(r, &res, err);
 	arm_response_done(&res);
 	return status;
 }
@@ -209,16 +159,16 @@ static int run_rest(struct cli *cli, const struct cli_args *args)
 	if (args->pos[1][0] != '/' && !strstr(args->pos[1], "://"))
 		return cli_usage(cli, "rest: '%s' is neither an id ('/...') nor a URL",
 				 args->pos[1]);
-	if (cli_app(cli, &r.app) < 0)
+	if (cli_target(cli, &r.target) < 0)
 		return EXIT_FAILED;
-	path = ref_expand(r.app, args->pos[1]);
-	r.target = path ? rest_target(&r, path, cli_opt(args, "--api-version")) : NULL;
-	if (!r.target)
+	path = ref_expand(r.target->subscription_id, args->pos[1]);
+	r.path = path ? ref_versioned(path, cli_opt(args, "--api-version")) : NULL;
+	if (!r.path)
 		return EXIT_FAILED;
 	(void) rest_body(&r, cli_opt(args, "--body"), &e);
-	status = e.code ? cli_fail(cli, &e) : rest_run(&r);
+	status = e.code ? cli_fail(cli, &e) : rest_run(&r, &e);
 	buf_done(&r.body);
-	free(r.target);
+	free(r.path);
 	return status;
 }
 

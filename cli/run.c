@@ -176,7 +176,7 @@ static int find(struct run *r, char **ret, struct err *err)
 	const char *typed = r->args->pos[0];
 
 	if (typed[0] == '/' || !strchr(typed, ':'))
-		return ref_find(r->app, VERSION_TYPE, typed, cli_opt(r->args, "--group"), ret, err);
+		return ref_find(r->cli, VERSION_TYPE, typed, cli_opt(r->args, "--group"), ret, err);
 	*ret = strdup(typed);
 	return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
 }

@@ -22,7 +22,7 @@ static int run_shell(struct cli *cli, const struct cli_args *args)
 		*step++ = '\0';
 	if (cli_app(cli, &a) < 0)
 		return EXIT_FAILED;
-	r = ref_find(a, TEMPLATE_TYPE, name, cli_opt(args, "--group"), &id, &e);
+	r = ref_find(cli, TEMPLATE_TYPE, name, cli_opt(args, "--group"), &id, &e);
 	if (r == 0)
 		r = shell_open(a, id, step, args->n_pos > 1 ? args->pos + 1 : NULL, &cli->cancel,
 			       &e);

@@ -5,15 +5,29 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_command cmd_init, cmd_rest, cmd_completion;
+extern const struct cli_command cmd_init, cmd_rest, cmd_completion, cmd_help_man;
 extern const struct cli_command cmd_bake, cmd_shell, cmd_run;
-extern const struct cli_command cmd_version_list, cmd_version_show;
 extern const struct cli_command cmd_platform_list, cmd_platform_make;
-extern const struct cli_command cmd_template_list, cmd_template_show;
 extern const struct cli_command cmd_store_import, cmd_store_export, cmd_store_commit;
 extern const struct cli_command cmd_store_diff, cmd_store_replicate, cmd_store_list;
 extern const struct cli_command cmd_store_remove, cmd_store_serve, cmd_store_check;
 extern const struct cli_command cmd_store_gc, cmd_store_stats, cmd_store_rebuild;
 extern const struct cli_command cmd_store_catalog, cmd_store_rekey;
+
+extern const struct cli_command cmd_group_list, cmd_group_show, cmd_group_create, cmd_group_update,
+	cmd_group_delete;
+extern const struct cli_command cmd_resource_list;
+extern const struct cli_command cmd_version_list, cmd_version_show, cmd_version_create,
+	cmd_version_update, cmd_version_delete;
+extern const struct cli_command cmd_definition_list, cmd_definition_show, cmd_definition_create,
+	cmd_definition_update, cmd_definition_delete;
+extern const struct cli_command cmd_gallery_list, cmd_gallery_show, cmd_gallery_create,
+	cmd_gallery_update, cmd_gallery_delete;
+extern const struct cli_command cmd_template_list, cmd_template_show, cmd_template_create,
+	cmd_template_run, cmd_template_cancel, cmd_template_delete, cmd_template_outputs;
+extern const struct cli_command cmd_image_list, cmd_image_show, cmd_image_delete;
+extern const struct cli_command cmd_login;
+extern const struct cli_command cmd_context_list, cmd_context_use;
+extern const struct cli_command cmd_logout;
 
 #endif

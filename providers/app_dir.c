@@ -198,16 +198,14 @@ static int run_check(const char *path, struct err *err)
 	return 0;
 }
 
-static int dir_run(struct app *a, struct err *err)
+char *app_dir_run(const char *data_dir)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
-	mode_t mode = geteuid() == 0 ? 0755 : 0700;
 	auto_free char *base = NULL;
 	char hex[DIGEST_HEX];
 	struct digest d;
-	int r;
 
-	sha256(a->data_dir, strlen(a->data_dir), &d);
+	sha256(data_dir, strlen(data_dir), &d);
 	digest_hex(&d, hex);
 	hex[8] = '\0';
 	if (geteuid() == 0)
@@ -216,8 +214,18 @@ static int dir_run(struct app *a, struct err *err)
 		base = path_join(xdg, "kiln");
 	else
 		base = strf("/tmp/kiln-%u", (unsigned) geteuid());
-	a->run_dir = base ? path_join(base, hex) : NULL;
-	if (!a->run_dir)
+	return base ? path_join(base, hex) : NULL;
+}
+
+static int dir_run(struct app *a, struct err *err)
+{
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	auto_free char *base = NULL;
+	int r;
+
+	a->run_dir = app_dir_run(a->data_dir);
+	base = a->run_dir ? path_dirname(a->run_dir) : NULL;
+	if (!base)
 		return err_set(err, -ENOMEM, "run directory");
 	if (strlen(a->run_dir) > RUN_DIR_MAX) {
 		err_set(err, -ENAMETOOLONG,

@@ -127,6 +127,47 @@ check latest-none 1 "$KILN" version show gal/def/latest
 check template-list 0 "$KILN" template list
 check template-none 1 "$KILN" template show none
 
+# Resource commands
+check noun-group 0 "$KILN" group create verbs -l eastus --tag owner=me
+check noun-gallery 0 "$KILN" gallery create words -g verbs --description 'two words' --json
+json noun-gallery-body '.properties.description == "two words" and .location == "eastus"'
+check noun-definition 0 "$KILN" definition create words/deb --publisher p --offer o --sku s
+says noun-lines "$out" '^generation +V2$'
+check noun-definition-missing 2 "$KILN" definition create words/deb2 --publisher p --offer o
+says noun-missing "$err" '--sku NAME is missing'
+check noun-no-group 2 "$KILN" gallery create homeless
+check noun-list 0 "$KILN" definition list words
+says noun-table "$out" '^deb +Linux +Generalized +V2 +p +o +s$'
+check noun-yaml 0 "$KILN" definition show words/deb -o yaml
+says noun-yaml-text "$out" '^  osType: Linux$'
+check noun-tsv 0 "$KILN" gallery list -o tsv
+says noun-tsv-row "$out" '^words	verbs	eastus	Succeeded'
+check noun-jq 0 "$KILN" gallery list -g verbs --jq '.[] | .name, (.tags // {} | length)'
+if [ "$(cat "$out")" = $'words\n0' ]; then ok noun-jq-lines; else not_ok noun-jq-lines; fi
+check noun-jq-bad 3 "$KILN" gallery list --jq '.['
+check noun-format 2 "$KILN" gallery list -o xml
+check noun-update 0 "$KILN" gallery update words --set properties.description=other --tag a=b --json
+json noun-updated '.properties.description == "other" and .tags.a == "b"'
+check noun-nothing 2 "$KILN" gallery update words
+check noun-dry 0 "$KILN" gallery delete words --dry-run
+if [ "$(wc -l <"$out")" = 2 ]; then ok noun-dry-below; else not_ok noun-dry-below; fi
+check noun-ask 2 "$KILN" definition delete words/deb
+check noun-delete 0 "$KILN" definition delete words/deb --yes
+check noun-gone 1 "$KILN" definition show words/deb
+check noun-group-delete 0 "$KILN" group delete verbs --yes
+
+# Contexts
+export XDG_CONFIG_HOME="$own/config"
+check context-none 0 "$KILN" context list --json
+json context-empty '. == []'
+check context-unknown 1 env -u KILN_DATA "$KILN" group list --context nowhere
+says context-hint "$err" 'kiln login'
+check login-usage 2 "$KILN" login
+check login-no-server 1 "$KILN" login https://127.0.0.1:1 -u me --secret-file "$body"
+check login-not-kept 0 "$KILN" context list --json
+json login-nothing-kept '. == []'
+check local-only 1 "$KILN" shell x --context nowhere
+
 # A full disk must not look like success.
 if [ -w /dev/full ]; then
 	status=0
@@ -149,6 +190,8 @@ says newer-format-says "$err" 'newer than this program'
 # The manual and the completion
 if command -v mandoc >/dev/null; then
 	check man-lint 0 mandoc -Tlint -W warning "$SRC/man/kiln.1"
+	"$KILN" help-man >"$own/kiln-resources.1"
+	check man-resources-lint 0 mandoc -Tlint -W warning "$own/kiln-resources.1"
 else
 	echo "skip man-lint: mandoc is not installed"
 fi
