@@ -224,6 +224,10 @@ typedef int arm_each_fn(void *arg, const char *id, const json_t *doc);
  */
 int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
 	     struct err *err);
+/** arm_each_back() - the same of one type from the list's end; a positive return of @fn ends it
+ *  early and is returned. Costs what is looked at. */
+int arm_each_back(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
+		  struct err *err);
 /** arm_each_below() - ids of everything stored below @id, children before what they are under. */
 int arm_each_below(struct arm *arm, const char *id,
 		   int (*fn)(void *arg, const char *id, const char *type), void *arg,
@@ -278,8 +282,8 @@ struct arm_type {
 	arm_hook *write; /* create and update, after shape checks and merge; sets read-only
 			    fields; starts jobs with arm_call_job() */
 	arm_hook *del;   /* may refuse (-EBUSY) or start a job; else the row goes */
-	arm_hook *view;  /* shapes a stored document for the caller (in c->doc): $expand,
-			    defaults by api-version */
+	arm_hook *view;  /* shapes a stored document for the caller (in c->doc; no c->old):
+			    $expand, defaults by api-version */
 	arm_hook *get;   /* computed read: sets c->result */
 	arm_hook *list;  /* computed list: c->result is the whole body */
 	const struct arm_action *actions; /* ends with name NULL */

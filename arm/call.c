@@ -295,15 +295,12 @@ static int call_view(struct request *rq, const struct resource *res, json_t **do
 	return r;
 }
 
-int view_doc(struct request *rq, const struct resource *res, json_t **ret)
+int view_doc(struct request *rq, struct resource *res, json_t **ret)
 {
 	const struct arm_type *type = rq->route.type;
-	auto_json json_t *doc = json_deep_copy(res->doc);
-	int r;
+	auto_json json_t *doc = take_ptr(res->doc);
+	int r = call_view(rq, res, &doc);
 
-	if (!doc)
-		return err_set(&rq->err, -ENOMEM, "out of memory");
-	r = call_view(rq, res, &doc);
 	if (r >= 0)
 		r = shape_view(type->envelope, doc, rq->api_version);
 	if (r >= 0)
@@ -320,7 +317,7 @@ int view_doc(struct request *rq, const struct resource *res, json_t **ret)
 	return 0;
 }
 
-int respond_resource(struct request *rq, const struct resource *res, int status)
+int respond_resource(struct request *rq, struct resource *res, int status)
 {
 	int r = view_doc(rq, res, &rq->res->body);
 

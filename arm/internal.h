@@ -11,6 +11,7 @@
 #include "meta/resources.h"
 
 #define ARM_PAGE       250  /* items of a list page without $top */
+#define ARM_PAGE_BACK  16   /* rows at a time from a list's end, where most are not wanted */
 #define ARM_PAGE_MAX   1000 /* largest $top */
 #define ARM_LEASE_US   (30 * INT64_C(1000000))
 #define ARM_CLAIMS_MAX 100 /* a job that was taken over that often ends as failed */
@@ -140,10 +141,12 @@ int etag_check(struct request *rq, const struct resource *res);
 /** etag_matches() - is the etag of @res (NULL = absent) in a header's list? */
 bool etag_matches(const char *header, const struct resource *res);
 char *etag_text(int64_t revision);
-/** respond_resource() - status, etag and the body as the request's version sees the document. */
-int respond_resource(struct request *rq, const struct resource *res, int status);
-/** view_doc() - new reference to the document as the caller may see it. */
-int view_doc(struct request *rq, const struct resource *res, json_t **ret);
+/** respond_resource() - status, etag and the body as the request's version sees the document,
+ *  which it takes from @res. */
+int respond_resource(struct request *rq, struct resource *res, int status);
+/** view_doc() - the document as the caller may see it, changed in place: @res->doc moves to @ret.
+ */
+int view_doc(struct request *rq, struct resource *res, json_t **ret);
 /** start_job() - operation and job of a call that asked for one; response headers. */
 int start_job(struct request *rq, const struct arm_call *c, const struct resource *res);
 /** job_kind_of() - NULL when the type has no such kind. */

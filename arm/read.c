@@ -29,17 +29,21 @@ static int get_item(struct request *rq)
 	const struct arm_type *type = rq->route.type;
 	auto_resource struct resource res = {0};
 	auto_free char *parent = NULL;
-	int r = parent_check(rq, false, &parent);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (type->get)
-		return computed(rq, type->get);
-	if (!route_stored(type))
-		return not_allowed(rq);
+	if (type->get || !route_stored(type)) {
+		r = parent_check(rq, false, &parent);
+		if (r < 0)
+			return r;
+		return type->get ? computed(rq, type->get) : not_allowed(rq);
+	}
+	/* What exists has a parent. Only the answer to what does not asks for more rows. */
 	r = resource_get(rq->arm->config.meta, rq->route.id.key, &res, &rq->err);
-	if (r == -ENOENT)
-		return not_found(rq);
+	if (r == -ENOENT) {
+		err_done(&rq->err);
+		r = parent_check(rq, false, &parent);
+		return r < 0 ? r : not_found(rq);
+	}
 	if (r < 0)
 		return r;
 	if (rq->req->if_none_match && etag_matches(rq->req->if_none_match, &res)) {
@@ -116,7 +120,7 @@ static char *next_link(struct request *rq, const char *sort)
 	return relative ? url_absolute(rq, relative) : NULL;
 }
 
-static int respond_page(struct request *rq, const struct resource *rows, size_t n, bool more)
+static int respond_page(struct request *rq, struct resource *rows, size_t n, bool more)
 {
 	auto_json json_t *value = json_array();
 	int r = value ? 0 : -ENOMEM;

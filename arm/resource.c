@@ -213,7 +213,6 @@ static int each(struct arm *arm, struct resource_query *q, arm_each_fn *fn, void
 	auto_free char *after = NULL;
 	int r;
 
-	q->limit = ARM_PAGE;
 	do {
 		auto_free char *from = take_ptr(after);
 
@@ -227,9 +226,22 @@ int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn 
 	     struct err *err)
 {
 	auto_free char *lower = type ? str_lower(type) : NULL, *under = str_lower(parent);
-	struct resource_query q = {.type = lower, .under = under, .by_key = !type};
+	struct resource_query q = {
+		.type = lower, .under = under, .by_key = !type, .limit = ARM_PAGE};
 
 	if ((type && !lower) || !under)
+		return err_set(err, -ENOMEM, "out of memory");
+	return each(arm, &q, fn, arg, err);
+}
+
+int arm_each_back(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
+		  struct err *err)
+{
+	auto_free char *lower = str_lower(type), *under = str_lower(parent);
+	struct resource_query q = {
+		.type = lower, .under = under, .descending = true, .limit = ARM_PAGE_BACK};
+
+	if (!lower || !under)
 		return err_set(err, -ENOMEM, "out of memory");
 	return each(arm, &q, fn, arg, err);
 }
@@ -253,7 +265,8 @@ int arm_each_below(struct arm *arm, const char *id,
 {
 	auto_free char *under = str_lower(id);
 	struct below b = {fn, arg};
-	struct resource_query q = {.under = under, .by_key = true, .descending = true};
+	struct resource_query q = {
+		.under = under, .by_key = true, .descending = true, .limit = ARM_PAGE};
 
 	if (!under)
 		return err_set(err, -ENOMEM, "out of memory");

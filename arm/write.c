@@ -106,7 +106,11 @@ static int merge_and_run(struct request *rq, struct writing *w)
 	else
 		r = body_merge_put(rq, w->is_new ? NULL : w->res->doc, w->body, &doc);
 	if (r >= 0 && !w->is_new) {
-		r = view_doc(rq, w->res, &seen);
+		struct resource copy = *w->res; /* borrows all but the document */
+
+		copy.doc = json_deep_copy(w->res->doc);
+		r = copy.doc ? view_doc(rq, &copy, &seen)
+			     : err_set(&rq->err, -ENOMEM, "out of memory");
 		if (r >= 0)
 			r = body_immutable(rq, seen, w->body);
 	}

@@ -55,8 +55,9 @@ static bool skip(struct parser *s, char c)
 
 static int peek_word(struct parser *s)
 {
-	while (skip(s, ' ') || skip(s, '\t') || skip(s, '\n') || skip(s, '\r'))
-		;
+	while (s->p < s->end && *s->p <= ' ' &&
+	       (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
+		s->p++;
 	return peek(s);
 }
 
@@ -128,32 +129,78 @@ static int take_escape(struct parser *s)
 	return buf_addch(&s->token, bytes[l - letters]) < 0 ? no_memory(s) : 0;
 }
 
-static int parse_string(struct parser *s, json_t **ret)
+/* Bytes that a string may hold as they are and that are characters by themselves. */
+static bool plain(unsigned char c)
 {
-	const unsigned char *start = s->p++;
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
 
+/* The rest of a string that is more than plain bytes, into the token; *@s is behind its opening
+ * quote. */
+static int take_token(struct parser *s, const unsigned char *start)
+{
 	buf_clear(&s->token);
 	while (!skip(s, '"')) {
-		size_t n = utf8_seq(s->p, (size_t) (s->end - s->p));
-		int r = 0;
+		const unsigned char *run = s->p;
+		size_t n;
+		int r;
 
+		while (s->p < s->end && plain(*s->p))
+			s->p++;
+		if (s->p > run && buf_add(&s->token, run, (size_t) (s->p - run)) < 0)
+			return no_memory(s);
 		if (s->p == s->end)
 			return mistake(s, start, "this string does not end");
+		if (*s->p == '"')
+			continue;
+		n = utf8_seq(s->p, (size_t) (s->end - s->p));
 		if (n == 0)
 			return mistake(s, s->p, "this byte is not UTF-8");
 		if (*s->p < 0x20)
 			return mistake(s, s->p, "control characters in strings must be escaped");
 		if (*s->p == '\\') {
 			r = take_escape(s);
-		} else {
-			if (buf_add(&s->token, s->p, n) < 0)
-				return no_memory(s);
-			s->p += n;
+			if (r < 0)
+				return r;
+			continue;
 		}
-		if (r < 0)
-			return r;
+		if (buf_add(&s->token, s->p, n) < 0)
+			return no_memory(s);
+		s->p += n;
 	}
-	*ret = json_stringn_nocheck(buf_str(&s->token), s->token.len);
+	return 0;
+}
+
+/* A string's bytes: in the text itself where they are plain, else in the token, where they stay to
+ * the next string. */
+static int take_string(struct parser *s, const char **ret, size_t *ret_n)
+{
+	const unsigned char *start = s->p++, *p = s->p;
+	int r;
+
+	while (p < s->end && plain(*p))
+		p++;
+	if (p < s->end && *p == '"') {
+		*ret = (const char *) s->p;
+		*ret_n = (size_t) (p - s->p);
+		s->p = p + 1;
+		return 0;
+	}
+	r = take_token(s, start);
+	*ret = buf_str(&s->token);
+	*ret_n = s->token.len;
+	return r;
+}
+
+static int parse_string(struct parser *s, json_t **ret)
+{
+	const char *text;
+	size_t n;
+	int r = take_string(s, &text, &n);
+
+	if (r < 0)
+		return r;
+	*ret = json_stringn_nocheck(text, n);
 	return *ret ? 0 : no_memory(s);
 }
 
@@ -248,25 +295,32 @@ static int parse_array(struct parser *s, json_t *array)
 
 static int parse_member(struct parser *s, json_t *object)
 {
-	auto_json json_t *key = NULL;
+	auto_free char *copy = NULL;
 	const unsigned char *at;
+	const char *key = NULL;
 	json_t *value = NULL;
+	size_t n = 0;
 	int r;
 
 	if (peek_word(s) != '"')
 		return mistake(s, s->p, "the name of a member is expected, in quotes");
 	at = s->p;
-	r = parse_string(s, &key);
+	r = take_string(s, &key, &n);
 	if (r < 0)
 		return r;
-	if (json_object_getn(object, json_string_value(key), json_string_length(key)))
+	if (json_object_getn(object, key, n))
 		return mistake(s, at, "this name is there twice");
+	if (key == s->token.data) { /* the value's strings go there too */
+		copy = strndup(key, n);
+		if (!copy)
+			return no_memory(s);
+		key = copy;
+	}
 	(void) peek_word(s);
 	if (!skip(s, ':'))
 		return mistake(s, s->p, "\":\" is expected");
 	r = parse_value(s, &value);
-	if (r == 0 && json_object_setn_new_nocheck(object, json_string_value(key),
-						   json_string_length(key), value) < 0)
+	if (r == 0 && json_object_setn_new_nocheck(object, key, n, value) < 0)
 		r = no_memory(s);
 	return r;
 }

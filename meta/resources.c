@@ -176,41 +176,51 @@ static int bounds(const char *under, char **ret_lo, char **ret_hi)
 	return *ret_lo && *ret_hi ? 0 : -ENOMEM;
 }
 
+/* One bound on each side: of two on the same side an index search may take the wrong one, and then
+ * a page costs what all pages before it hold. */
+static int page_sql(const struct resource_query *q, const char *lo, const char *hi, char **ret)
+{
+	const char *column = q->by_key ? "key" : "sort";
+
+	const char *above = q->by_key ? " AND key > ?" : " AND sort > ?";
+	const char *below = q->by_key ? " AND key < ?" : " AND sort < ?";
+
+	*ret = strf("SELECT " COLUMNS " FROM resource WHERE %s%s%s ORDER BY %s%s LIMIT ?",
+		    q->type ? "type = ?" : "1 = 1", lo ? above : "", hi ? below : "", column,
+		    q->descending ? " DESC" : "");
+	return *ret ? 0 : -ENOMEM;
+}
+
 int resource_list(struct meta *m, const struct resource_query *q, struct resource **ret,
 		  size_t *ret_n, struct err *err)
 {
-	auto_free char *lo = NULL, *hi = NULL, *sql = NULL;
-	const char *column = q->by_key ? "key" : "sort";
+	auto_free char *under_lo = NULL, *under_hi = NULL, *sql = NULL;
+	const char *lo, *hi;
 	struct page pg = {0};
-	struct db_value p[5];
+	struct db_value p[4];
 	size_t n = 0;
 	int r;
 
 	if (q->limit == 0 || q->limit > RESOURCE_PAGE_MAX)
 		return err_set(err, -EINVAL, "page of %u rows, 1 to %d are possible", q->limit,
 			       RESOURCE_PAGE_MAX);
-	if (q->under && *q->under && bounds(q->under, &lo, &hi) < 0)
+	if (q->under && *q->under && bounds(q->under, &under_lo, &under_hi) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	lo = under_lo;
+	hi = under_hi;
+	if (q->after && !q->descending && (!lo || strcmp(q->after, lo) > 0))
+		lo = q->after;
+	if (q->after && q->descending && (!hi || strcmp(q->after, hi) < 0))
+		hi = q->after;
+	if (page_sql(q, lo, hi, &sql) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (q->type)
 		p[n++] = DBT(q->type);
-	if (lo) {
+	if (lo)
 		p[n++] = DBT(lo);
+	if (hi)
 		p[n++] = DBT(hi);
-	}
-	if (q->after)
-		p[n++] = DBT(q->after);
 	p[n++] = DBI(q->limit);
-	sql = strf("SELECT " COLUMNS " FROM resource WHERE 1 = 1%s%s%s%s%s%s%s%s%s"
-		   " ORDER BY %s%s LIMIT ?",
-		   q->type ? " AND type = ?" : "", lo ? " AND " : "", lo ? column : "",
-		   lo ? " > ? AND " : "", lo ? column : "", lo ? " < ?" : "",
-		   q->after ? " AND " : "", q->after ? column : "",
-		   !q->after       ? ""
-		   : q->descending ? " < ?"
-				   : " > ?",
-		   column, q->descending ? " DESC" : "");
-	if (!sql)
-		return err_set(err, -ENOMEM, "out of memory");
 	r = db_query(meta_db(m), sql, p, n, row_page, &pg, NULL, err);
 	if (r < 0) {
 		resources_free(pg.rows, pg.n);

@@ -44,7 +44,7 @@ struct resource_query {
 	const char *under; /* key of an ancestor; NULL or "" = everywhere */
 	const char *after; /* sort (by_key: key) of the last row of the page before; NULL = start */
 	bool by_key;       /* ordered by key, not by sort */
-	bool descending;   /* children come before what they are under (needs by_key) */
+	bool descending;   /* from the end; by key children come before what they are under */
 	unsigned limit;    /* rows at most, 1..RESOURCE_PAGE_MAX */
 };
 #define RESOURCE_PAGE_MAX 1000

@@ -4,6 +4,8 @@
 #include "providers/common.h"
 #include "providers/registry.h"
 
+#define BATCH 100 /* ids at a time of what a group's deletion deletes */
+
 static int group_write(struct arm_call *c, struct err *err)
 {
 	(void) c; /* name, location and tags are all there is to check, and arm/ does */
@@ -18,8 +20,11 @@ static int group_delete(struct arm_call *c, struct err *err)
 
 static int collect(void *arg, const char *id, const json_t *doc)
 {
+	char ***ids = arg;
+	int r = strv_push(ids, id);
+
 	(void) doc;
-	return strv_push(arg, id);
+	return r < 0 ? r : strv_len(*ids) == BATCH;
 }
 
 static int delete_one(struct arm_job *job, const char *id, const char *version, struct err *err)
@@ -33,6 +38,34 @@ static int delete_one(struct arm_job *job, const char *id, const char *version, 
 	return r < 0 && r != -ENOENT ? err_ctx(err, r, "%s", id) : 0;
 }
 
+/* All of one type, some at a time: a group may hold a million versions. */
+static int delete_type(struct arm_job *job, const char *type, const char *version, struct err *err)
+{
+	auto_free char *before = NULL;
+
+	for (;;) {
+		auto_strv char **ids = NULL;
+		int r = arm_each(job->arm, type, job->id->text, collect, &ids, err);
+
+		if (r < 0 || !ids)
+			return r;
+		if (before && str_eq_nocase(before, ids[0]))
+			return err_set(err, -EBUSY, "%s was deleted, but is still there", ids[0]);
+		free(before);
+		before = strdup(ids[0]);
+		if (!before)
+			return no_memory(err);
+		for (size_t k = 0; ids[k]; k++) {
+			r = cancel_check(job->cancel);
+			if (r < 0)
+				return err_set(err, r, "cancelled");
+			r = delete_one(job, ids[k], version, err);
+			if (r < 0)
+				return r;
+		}
+	}
+}
+
 static int group_delete_job(struct arm_job *job, struct err *err)
 {
 	/* Templates first: what still runs refuses, and then nothing was deleted yet. */
@@ -41,19 +74,11 @@ static int group_delete_job(struct arm_job *job, struct err *err)
 		{TYPE_DEFINITION, API_GALLERY}, {TYPE_GALLERY, API_GALLERY},
 		{TYPE_IMAGE, API_IMAGE},        {TYPE_RUN, API_RUN},
 	};
-
 	const size_t n = ARRAY_SIZE(order);
 
 	for (size_t i = 0; i < n; i++) {
-		auto_strv char **ids = NULL;
-		int r = arm_each(job->arm, order[i][0], job->id->text, collect, &ids, err);
+		int r = delete_type(job, order[i][0], order[i][1], err);
 
-		for (size_t k = 0; r == 0 && ids && ids[k]; k++) {
-			r = cancel_check(job->cancel);
-			if (r < 0)
-				return err_set(err, r, "cancelled");
-			r = delete_one(job, ids[k], order[i][1], err);
-		}
 		if (r < 0)
 			return r;
 		arm_job_percent(job, (double) (i + 1) * 100 / (double) n);

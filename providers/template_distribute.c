@@ -30,19 +30,20 @@ struct highest {
 	char *id; /* owned; NULL = none */
 };
 
+/* From the highest down. */
 static int see_version(void *arg, const char *id, const json_t *doc)
 {
 	struct highest *h = arg;
 	int64_t v[VERSION_PARTS];
 
 	(void) doc;
-	if (version_parse(strrchr(id, '/') + 1, v) < 0 || (h->major >= 0 && v[0] != h->major) ||
-	    (h->id && version_compare(v, h->v) < 0))
+	if (version_parse(strrchr(id, '/') + 1, v) < 0 || (h->major >= 0 && v[0] > h->major))
 		return 0;
-	free(h->id);
+	if (h->major >= 0 && v[0] < h->major)
+		return 1;
 	h->id = strdup(id);
 	memcpy(h->v, v, sizeof(v));
-	return h->id ? 0 : -ENOMEM;
+	return h->id ? 1 : -ENOMEM;
 }
 
 /* 0.YYDDD.SECONDS of the day: what templates without "versioning" got before 2022-07-01. */
@@ -75,7 +76,7 @@ static int latest_name(struct template_run *t, const char *definition, int64_t m
 		       char **ret_name, char **ret_newest, struct err *err)
 {
 	struct highest h = {.major = major, .v = {0, 0, 0}};
-	int r = arm_each(t->job->arm, TYPE_VERSION, definition, see_version, &h, err);
+	int r = arm_each_back(t->job->arm, TYPE_VERSION, definition, see_version, &h, err);
 
 	if (r < 0) {
 		free(h.id);

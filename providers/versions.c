@@ -67,8 +67,7 @@ const char *version_replica(const json_t *doc, const char *region)
 
 struct latest {
 	const char *region;
-	char *id; /* owned: best so far */
-	int64_t best[VERSION_PARTS];
+	char *id; /* owned */
 	unsigned seen, excluded, elsewhere, unready;
 };
 
@@ -104,26 +103,18 @@ static int latest_one(void *arg, const char *id, const json_t *doc)
 {
 	struct latest *l = arg;
 	int64_t v[VERSION_PARTS];
-	char *copy;
 
 	if (version_parse(strrchr(id, '/') + 1, v) < 0 || !latest_counts(l, doc))
 		return 0;
-	if (l->id && version_compare(v, l->best) < 0)
-		return 0;
-	copy = strdup(id);
-	if (!copy)
-		return -ENOMEM;
-	free(l->id);
-	l->id = copy;
-	memcpy(l->best, v, sizeof(v));
-	return 0;
+	l->id = strdup(id); /* lists are in numeric order: the first from the end */
+	return l->id ? 1 : -ENOMEM;
 }
 
 int version_latest(struct app *a, const char *definition_id, const char *region, char **ret,
 		   struct err *err)
 {
 	struct latest l = {.region = region};
-	int r = arm_each(a->arm, TYPE_VERSION, definition_id, latest_one, &l, err);
+	int r = arm_each_back(a->arm, TYPE_VERSION, definition_id, latest_one, &l, err);
 
 	if (r < 0) {
 		free(l.id);
