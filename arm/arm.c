@@ -386,6 +386,7 @@ void request_run(struct arm *arm, const struct arm_request *req, const char *par
 			(void) err_set(&rq.err, r, "%s", strerrordesc_np(-r));
 		respond_error(&rq);
 	}
+	ret->type = rq.route.type ? rq.route.type->name : NULL;
 	json_decref(rq.body);
 	free(rq.action);
 	route_done(&rq.route);

@@ -77,7 +77,8 @@ struct arm_response {
 			      never for a client */
 	char request_id[UUID_STR_LEN];
 	char operation_id[UUID_STR_LEN]; /* "" unless a job was started */
-	struct arm_header *headers;      /* owned: beyond those that the fields above make */
+	const char *type;           /* of the resource, for statistics; NULL = none was found */
+	struct arm_header *headers; /* owned: beyond those that the fields above make */
 	size_t n_headers;
 	struct arm_stream stream; /* owned; with one, @body is NULL. For HEAD its length and type
 				     are told, and nothing is read */
@@ -350,6 +351,9 @@ void arm_job_result(struct arm_job *job, json_t *result);
  */
 int arm_work(struct arm *arm, const char *operation_id, const struct event_sink *events,
 	     struct cancel *cancel, struct err *err);
+/** arm_job_counts() - jobs that no worker has and jobs that one has, by leases alone: what a worker
+ *  that died had counts as running until its lease ends. 0 or -errno. */
+int arm_job_counts(struct arm *arm, uint64_t *ret_queued, uint64_t *ret_running, struct err *err);
 /** arm_cancel() - ask a running or queued operation to stop; the worker sees it within a second. */
 int arm_cancel(struct arm *arm, const char *operation_id, struct err *err);
 /** arm_running() - id of the operation that runs or waits on a resource into @ret, or "". */

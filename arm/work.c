@@ -378,6 +378,11 @@ int arm_work(struct arm *arm, const char *operation_id, const struct event_sink 
 	return r;
 }
 
+int arm_job_counts(struct arm *arm, uint64_t *ret_queued, uint64_t *ret_running, struct err *err)
+{
+	return job_counts(arm->config.meta, ret_queued, ret_running, err);
+}
+
 int arm_cancel(struct arm *arm, const char *operation_id, struct err *err)
 {
 	return operation_cancel(arm->config.meta, operation_id, err);

@@ -61,6 +61,8 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_store_rebuild,
 	&cmd_store_rekey,
 	&cmd_store_catalog,
+	&cmd_serve,
+	&cmd_worker,
 	&cmd_completion,
 	&cmd_help,
 	&cmd_help_man,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests answered in this process, jobs run in it. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "cli/target.h"
 #include "providers/app.h"
+#include "server/tls.h"
 
 struct app_target {
 	struct target t;
@@ -65,6 +67,14 @@ static void app_free(struct target *t)
 	(void) t; /* the directory is closed by main() */
 }
 
+/* "caFile" of admin.json exists from the first command on. */
+static int make_certificates(const struct app *a, struct err *err)
+{
+	auto_free char *dir = path_join(a->data_dir, "tls");
+
+	return dir ? tls_ensure(dir, NULL, err) : err_set(err, -ENOMEM, "out of memory");
+}
+
 int target_open_app(struct cli *cli, struct target **ret, struct err *err)
 {
 	static const struct target_ops ops = {app_send, app_finish, app_free};
@@ -72,6 +82,8 @@ int target_open_app(struct cli *cli, struct target **ret, struct err *err)
 	const char *sub;
 	int r = app_open(cli->data_dir, &cli->app, err);
 
+	if (r >= 0 && cli->app->created)
+		r = make_certificates(cli->app, err);
 	if (r < 0)
 		return r;
 	sub = json_str_at(cli->app->admin, "subscriptionId");

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 extern const struct cli_command cmd_init, cmd_rest, cmd_completion, cmd_help_man;
+extern const struct cli_command cmd_serve, cmd_worker;
 extern const struct cli_command cmd_bake, cmd_shell, cmd_run;
 extern const struct cli_command cmd_platform_list, cmd_platform_make;
 extern const struct cli_command cmd_store_import, cmd_store_export, cmd_store_commit;

@@ -37,6 +37,30 @@ int job_create(struct meta *m, const char *id, const char *parent, const json_t 
 	return tx_end(m, r, err);
 }
 
+static int row_counts(void *arg, const struct db_row *row)
+{
+	int64_t *n = arg;
+
+	n[0] = db_col_int(row, 0);
+	n[1] = db_col_int(row, 1);
+	return 0;
+}
+
+int job_counts(struct meta *m, uint64_t *ret_queued, uint64_t *ret_running, struct err *err)
+{
+	struct db_value p[] = {DBI(time_now_us())};
+	int64_t n[2] = {0};
+	int r = db_query(meta_db(m),
+			 "SELECT count(*), count(CASE WHEN lease_us > ? THEN 1 END) FROM job", p, 1,
+			 row_counts, n, NULL, err);
+
+	if (r < 0)
+		return r;
+	*ret_queued = (uint64_t) (n[0] - n[1]);
+	*ret_running = (uint64_t) n[1];
+	return 0;
+}
+
 struct pick {
 	const struct job_claim *c;
 	int64_t now_us;

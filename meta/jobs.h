@@ -24,6 +24,9 @@ struct job_row {
 void job_row_done(struct job_row *j);
 #define auto_job_row __attribute__((cleanup(job_row_done)))
 
+/** job_counts() - jobs whose lease has ended or never begun, and those with one. */
+int job_counts(struct meta *m, uint64_t *ret_queued, uint64_t *ret_running, struct err *err);
+
 /** job_create() - queued. @parent: only a worker that asks for this id leases it while the
  *  parent's operation runs. */
 int job_create(struct meta *m, const char *id, const char *parent, const json_t *params,

@@ -123,6 +123,7 @@ static int app_owner(struct app *a, struct err *err)
 
 /* Two first commands at the same moment must make one directory: the lock lasts until the
  * directory, its secrets and its database exist. */
+/* What a server needs, and nothing of an image's content. */
 static int app_fill(struct app *a, struct err *err)
 {
 	auto_free char *path = path_join(a->data_dir, "init.lock");
@@ -138,25 +139,25 @@ static int app_fill(struct app *a, struct err *err)
 	if (r < 0)
 		return r;
 	r = app_meta(a, err);
-	if (r < 0)
+	if (r >= 0)
+		r = app_owner(a, err);
+	if (r < 0 || a->serving)
 		return r;
 	r = app_journal(a, err);
 	if (r < 0)
 		return r;
 	r = app_store(a, err);
-	if (r < 0)
-		return r;
-	r = app_owner(a, err);
 	return r < 0 ? r : app_arm(a, err);
 }
 
-int app_open(const char *data_dir, struct app **ret, struct err *err)
+static int open_app(const char *data_dir, bool serving, struct app **ret, struct err *err)
 {
 	struct app *a = calloc(1, sizeof(*a));
 	int r;
 
 	if (!a)
 		return err_set(err, -ENOMEM, "data directory");
+	a->serving = serving;
 	r = pthread_mutex_init(&a->lock, NULL);
 	if (r != 0) {
 		free(a);
@@ -171,6 +172,36 @@ int app_open(const char *data_dir, struct app **ret, struct err *err)
 	}
 	*ret = a;
 	return 0;
+}
+
+int app_open(const char *data_dir, struct app **ret, struct err *err)
+{
+	return open_app(data_dir, false, ret, err);
+}
+
+int app_open_serving(const char *data_dir, struct app **ret, struct err *err)
+{
+	return open_app(data_dir, true, ret, err);
+}
+
+int app_serve(struct app *a, const char *endpoint, struct err *err)
+{
+	auto_free char *path = path_join(a->data_dir, "admin.json"), *text = NULL, *full = NULL;
+	int r = 0;
+
+	if (!path)
+		return err_set(err, -ENOMEM, "admin.json");
+	if (!str_eq(json_str_at(a->admin, "endpoint"), endpoint)) {
+		if (json_object_set_new(a->admin, "endpoint", json_string(endpoint)) == 0)
+			text = json_pretty(a->admin);
+		full = text ? strf("%s\n", text) : NULL;
+		if (!full)
+			return err_set(err, -ENOMEM, "admin.json");
+		r = file_write_atomic(path, full, strlen(full), 0600, err);
+		mem_wipe(text, strlen(text));
+		mem_wipe(full, strlen(full));
+	}
+	return r < 0 ? r : app_arm(a, err);
 }
 
 void app_close(struct app *a)

@@ -38,6 +38,7 @@ struct app {
 	struct arm *arm;
 	struct arm_principal owner; /* the in-process caller */
 
+	bool serving;              /* app_open_serving(): no store, no journal */
 	bool created;              /* this call made the data directory */
 	char *owner_name;          /* what @owner.name points to */
 	const char **region_names; /* NULL-terminated views of @regions for arm/ */
@@ -52,6 +53,13 @@ struct app {
  *  dead owners. Return: 0, -EPROTO (a newer program's directory), -EINVAL (a bad kiln.yaml or
  *  admin.json; the message names file and line), or another -errno. */
 int app_open(const char *data_dir, struct app **ret, struct err *err);
+/** app_open_serving() - for the API process: the directory and the database, no journal, no store,
+ * no
+ *  @arm yet. Hooks of requests must do without; jobs run elsewhere. */
+int app_open_serving(const char *data_dir, struct app **ret, struct err *err);
+/** app_serve() - then @arm, with this endpoint, which is written to admin.json (atomically, when it
+ *  is another than before). 0 or -errno. */
+int app_serve(struct app *a, const char *endpoint, struct err *err);
 void app_close(struct app *a); /* NULL is fine */
 /** app_nbd() / app_vmhost() - opened on first need, released by app_close(). Thread-safe. */
 int app_nbd(struct app *a, struct nbd_host **ret, struct err *err);

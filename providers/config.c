@@ -41,6 +41,25 @@ static const struct conf_key conf_limits[] = {
 	{"replicationMegabytesPerSecond", CONF_INT, .min = 1, .max = 1 << 20},
 	{NULL},
 };
+static const struct conf_key conf_server[] = {
+	{"certificate", CONF_STRING},
+	{"key", CONF_STRING},
+	{"names", CONF_LIST},
+	{"accessLog", CONF_STRING},
+	{"accessLogMegabytes", CONF_INT, .min = 1, .max = 1 << 20},
+	{"metrics", CONF_STRING},
+	{"connections", CONF_INT, .min = 16, .max = 1000000},
+	{"connectionsPerAddress", CONF_INT, .min = 1, .max = 1000000},
+	{"idleSeconds", CONF_INT, .min = 1, .max = 3600},
+	{"headSeconds", CONF_INT, .min = 1, .max = 3600},
+	{"bodySeconds", CONF_INT, .min = 1, .max = 3600},
+	{"bodyMegabytes", CONF_INT, .min = 16, .max = 1 << 20},
+	{"threads", CONF_INT, .min = 1, .max = 64},
+	{"pool", CONF_INT, .min = 1, .max = 256},
+	{"readsPerFiveMinutes", CONF_INT, .min = 1, .max = INT64_C(1) << 40},
+	{"writesPerFiveMinutes", CONF_INT, .min = 1, .max = INT64_C(1) << 40},
+	{NULL},
+};
 static const struct conf_key conf_platform[] = {
 	{"sources", CONF_LIST},
 	{NULL},
@@ -50,6 +69,8 @@ static const struct conf_key conf_top[] = {
 	{"database", CONF_STRING},
 	{"listen", CONF_STRING},
 	{"limits", CONF_MAP, .keys = conf_limits},
+	{"server", CONF_MAP, .keys = conf_server},
+	{"workers", CONF_INT, .min = 1, .max = 256},
 	{"platform", CONF_MAP, .keys = conf_platform},
 	{NULL},
 };

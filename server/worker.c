@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/worker.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define LOOK_MS  1000
+#define JOBS_MAX 256
+
+struct workers {
+	const struct worker_config *config;
+	pthread_mutex_t mutex; /* guards the two below */
+	pthread_cond_t woken;
+	uint64_t wakes; /* how often there may have been something to do */
+	bool ending;
+};
+
+/* Waits for a wake that came after *@seen. False at the end. */
+static bool wait_wake(struct workers *w, uint64_t *seen)
+{
+	bool go;
+
+	(void) pthread_mutex_lock(&w->mutex);
+	while (w->wakes == *seen && !w->ending)
+		(void) pthread_cond_wait(&w->woken, &w->mutex);
+	*seen = w->wakes;
+	go = !w->ending;
+	(void) pthread_mutex_unlock(&w->mutex);
+	return go;
+}
+
+static void *work(void *arg)
+{
+	struct workers *w = arg;
+	uint64_t seen = 0;
+
+	while (wait_wake(w, &seen)) {
+		auto_err struct err e = ERR_INIT;
+		int r = arm_work(w->config->arm, NULL, NULL, w->config->cancel, &e);
+
+		/* The next look comes within a second, so what passes needs no more than that. */
+		if (r < 0 && !cancel_check(w->config->cancel))
+			log_warn("worker.failed", "error=%s", err_str(&e));
+	}
+	return NULL;
+}
+
+static void wake(struct workers *w, bool all)
+{
+	(void) pthread_mutex_lock(&w->mutex);
+	w->wakes++;
+	if (all)
+		(void) pthread_cond_broadcast(&w->woken);
+	else
+		(void) pthread_cond_signal(&w->woken);
+	(void) pthread_mutex_unlock(&w->mutex);
+}
+
+/* Everything that waits in the socket counts as one wake. */
+static void drain(int fd)
+{
+	char c[16];
+
+	while (recv(fd, c, sizeof(c), MSG_DONTWAIT) >= 0)
+		;
+}
+
+static void look(struct workers *w)
+{
+	struct pollfd fds[] = {
+		{.fd = w->config->cancel->event_fd, .events = POLLIN},
+		{.fd = w->config->wake_fd, .events = POLLIN},
+	};
+
+	while (!cancel_check(w->config->cancel)) {
+		bool told = fds[1].revents != 0;
+
+		if (told)
+			drain(fds[1].fd);
+		wake(w, told);
+		fds[1].revents = 0;
+		(void) poll(fds, ARRAY_SIZE(fds), LOOK_MS);
+	}
+}
+
+int worker_run(const struct worker_config *c, struct err *err)
+{
+	struct workers w = {
+		.config = c, .mutex = PTHREAD_MUTEX_INITIALIZER, .woken = PTHREAD_COND_INITIALIZER};
+	pthread_t threads[JOBS_MAX];
+	unsigned n = 0, want = c->jobs < JOBS_MAX ? c->jobs : JOBS_MAX;
+	int r = 0;
+
+	for (; n < want && r == 0; n += r == 0)
+		r = pthread_create(&threads[n], NULL, work, &w);
+	if (r == 0)
+		look(&w);
+	(void) pthread_mutex_lock(&w.mutex);
+	w.ending = true;
+	(void) pthread_cond_broadcast(&w.woken);
+	(void) pthread_mutex_unlock(&w.mutex);
+	while (n > 0)
+		(void) pthread_join(threads[--n], NULL);
+	(void) pthread_cond_destroy(&w.woken);
+	(void) pthread_mutex_destroy(&w.mutex);
+	return r != 0 ? err_set(err, -r, "cannot start a thread") : 0;
+}

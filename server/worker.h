@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: leases and runs jobs for ever. A datagram on its socket wakes it at once; it looks by
+ * itself every second, since jobs may come from other hosts or from processes that cannot tell it.
+ */
+#ifndef KILN_SERVER_WORKER_H
+#define KILN_SERVER_WORKER_H
+
+#include "arm/arm.h"
+
+struct worker_config {
+	struct arm *arm;
+	unsigned jobs;         /* at the same time */
+	int wake_fd;           /* datagram socket, or -1; stays the caller's */
+	struct cancel *cancel; /* set: stop. -ESHUTDOWN: jobs are handed back, due for anybody;
+				  another reason cancels them */
+};
+
+/** worker_run() - until @cancel. Failures of jobs are their operations'; failures of the database
+ *  are logged and tried again. 0 or -errno (a thread could not start). */
+int worker_run(const struct worker_config *c, struct err *err);
+
+#endif
