@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "store/store.h"
 
+struct meta;
 struct platform_sku {
 	const char *publisher, *offer, *sku; /* "Debian", "debian-12", "12-gen2" */
 	const char *os_type;                 /* "Linux" */
@@ -61,8 +62,9 @@ int platform_sources(const json_t *configured, const char *suite, json_t **ret, 
 int platform_ensure(const struct platform_env *env, const struct platform_sku *sku,
 		    const char *version, struct platform_image *ret, bool *ret_made,
 		    struct err *err);
-/** platform_versions() - kept versions of @sku, ascending: array of strings; new reference. */
-int platform_versions(struct store *s, unsigned region, const struct platform_sku *sku,
+/** platform_versions() - kept versions of @sku, ascending: array of strings; new reference. Needs
+ * no store. */
+int platform_versions(struct meta *m, const char *region, const struct platform_sku *sku,
 		      json_t **ret, struct err *err);
 
 #endif

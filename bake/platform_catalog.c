@@ -2,6 +2,7 @@
 /* The kept platform images: one root and one catalog record a version. */
 #include "bake/platform_internal.h"
 #include "base/mem.h"
+#include "meta/packs.h"
 
 #define ID_PREFIX "platform/"
 
@@ -28,17 +29,22 @@ bool platform_version_parse(const char *s, struct platform_version *ret)
 	return true;
 }
 
+static int compare(const struct platform_version *x, const struct platform_version *y)
+{
+	if (x->major != y->major)
+		return x->major < y->major ? -1 : 1;
+	if (x->date != y->date)
+		return x->date < y->date ? -1 : 1;
+	return x->n < y->n ? -1 : x->n > y->n;
+}
+
 static int version_cmp(const json_t *a, const json_t *b)
 {
 	struct platform_version x = {0}, y = {0};
 
 	(void) platform_version_parse(json_str_at(a, "version"), &x);
 	(void) platform_version_parse(json_str_at(b, "version"), &y);
-	if (x.major != y.major)
-		return x.major < y.major ? -1 : 1;
-	if (x.date != y.date)
-		return x.date < y.date ? -1 : 1;
-	return x.n < y.n ? -1 : x.n > y.n;
+	return compare(&x, &y);
 }
 
 struct collect {
@@ -145,22 +151,50 @@ int platform_image_from(const json_t *record, struct platform_image *ret, struct
 	return 0;
 }
 
-int platform_versions(struct store *s, unsigned region, const struct platform_sku *sku,
+struct versions {
+	char *prefix;
+	json_t *list;
+};
+
+static int compare_versions(const char *a, const char *b)
+{
+	struct platform_version x = {0}, y = {0};
+
+	(void) platform_version_parse(a, &x);
+	(void) platform_version_parse(b, &y);
+	return compare(&x, &y);
+}
+
+static int collect_version(void *arg, const struct root_row *row)
+{
+	const struct versions *v = arg;
+	struct platform_version parsed;
+	const char *name;
+	size_t at = 0;
+
+	if (!str_starts(row->id, v->prefix))
+		return 0;
+	name = row->id + strlen(v->prefix);
+	if (!platform_version_parse(name, &parsed))
+		return 0;
+	while (at < json_array_size(v->list) &&
+	       compare_versions(json_string_value(json_array_get(v->list, at)), name) < 0)
+		at++;
+	return json_array_insert_new(v->list, at, json_string(name)) < 0 ? -ENOMEM : 0;
+}
+
+/* From the rows alone: requests are answered by a process that opens no store. */
+int platform_versions(struct meta *m, const char *region, const struct platform_sku *sku,
 		      json_t **ret, struct err *err)
 {
-	auto_json json_t *kept = NULL, *list = json_array();
-	size_t k;
-	json_t *v;
-	int r = list ? platform_kept(s, region, sku, &kept, err)
-		     : err_set(err, -ENOMEM, "platform images: out of memory");
+	auto_free char *id = record_id(sku, "");
+	auto_json json_t *list = json_array();
+	struct versions v = {id ? id + strlen(ID_PREFIX) : NULL, list};
+	int r = id && list ? packs_root_list(m, region, "platform", collect_version, &v, err)
+			   : -ENOMEM;
 
 	if (r < 0)
-		return r;
-	json_array_foreach(kept, k, v)
-	{
-		if (json_array_append(list, json_at(v, "version")) < 0)
-			return err_set(err, -ENOMEM, "platform images: out of memory");
-	}
+		return err_ctx(err, r, "platform images");
 	*ret = take_ptr(list);
 	return 0;
 }

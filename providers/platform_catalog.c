@@ -115,7 +115,7 @@ static int kept_versions(struct arm_call *c, const struct platform_sku **ret_sku
 	*ret_sku = find_sku(c);
 	if (!*ret_sku)
 		return refuse(err, -ENOENT, "NotFound", NULL, "%s was not found", c->id->text);
-	return platform_versions(a->store, (unsigned) region, *ret_sku, ret, err);
+	return platform_versions(a->meta, a->regions[region].name, *ret_sku, ret, err);
 }
 
 static json_t *version_properties(const struct platform_sku *s)

@@ -18,7 +18,7 @@ int platform_list(struct app *a, unsigned region, json_t **ret, struct err *err)
 		return no_memory(err);
 	for (const struct platform_sku *k = platform_skus(); k->publisher; k++) {
 		json_t *versions = NULL;
-		int r = platform_versions(a->store, region, k, &versions, err);
+		int r = platform_versions(a->meta, a->regions[region].name, k, &versions, err);
 
 		if (r < 0)
 			return r;
