@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "meta/packs.h"
+#include "meta/packs_internal.h"
 
 #include "base/mem.h"
 #include "base/timeutil.h"
-#include "meta/db.h"
 #include "meta/schema.h"
 
 const char *const schema_store[] = {
@@ -96,8 +95,7 @@ int packs_epoch_raise(struct meta *m, int64_t epoch, struct err *err)
 			2, NULL, err);
 }
 
-/* Counts changes that may have made something unreachable, for the collector's sanity check. */
-static int count_removed(struct db *db, int64_t n, struct err *err)
+int packs_count_removed(struct db *db, int64_t n, struct err *err)
 {
 	struct db_value p[] = {DBI(n)};
 
@@ -218,7 +216,7 @@ static int session_end(struct db *db, const char *id, struct err *err)
 			return r;
 		removed += i == 1 ? n : 0;
 	}
-	return count_removed(db, removed, err);
+	return packs_count_removed(db, removed, err);
 }
 
 int packs_session_end(struct meta *m, const char *id, struct err *err)
@@ -269,8 +267,7 @@ int packs_session_expire(struct meta *m, session_alive_fn *alive, void *arg, uns
 	return r;
 }
 
-/* -ESTALE unless the session is there with this token. */
-static int session_check(struct db *db, const struct session_key *k, struct err *err)
+int packs_session_check(struct db *db, const struct session_key *k, struct err *err)
 {
 	struct db_value p[] = {DBT(k->id), DBI(k->token)};
 	int64_t n = 0;
@@ -296,7 +293,7 @@ int packs_gc_claim(struct meta *m, const struct session_key *k, const char *regi
 	r = db_begin(db, err);
 	if (r < 0)
 		return r;
-	r = session_check(db, k, err);
+	r = packs_session_check(db, k, err);
 	if (r >= 0)
 		r = store_counter_get(db, name, &token, err);
 	if (r >= 0)
@@ -373,7 +370,7 @@ int packs_add(struct meta *m, const struct session_key *k, const char *region,
 	if (r < 0)
 		return r;
 	hex_encode(id->b, sizeof(id->b), hex);
-	r = session_check(db, k, err);
+	r = packs_session_check(db, k, err);
 	if (r >= 0)
 		r = insert_pack(db, region, hex, bytes, frames, err);
 	if (r >= 0)
@@ -405,7 +402,7 @@ int packs_pin(struct meta *m, const struct session_key *k, const char *region,
 
 	if (r < 0)
 		return r;
-	r = session_check(db, k, err);
+	r = packs_session_check(db, k, err);
 	for (size_t i = 0; i < n && r >= 0; i++)
 		r = pin_one(db, k, region, &ids[i], &ret_ok[i], err);
 	return finish(db, r, err);
@@ -466,6 +463,8 @@ int packs_get(struct meta *m, const char *region, const struct pack_id *id, stru
 struct list_packs {
 	pack_row_fn *fn;
 	void *arg;
+	int64_t after; /* seq of the last row */
+	unsigned n;    /* rows of this page */
 };
 
 static int row_list_pack(void *arg, const struct db_row *row)
@@ -474,19 +473,29 @@ static int row_list_pack(void *arg, const struct db_row *row)
 	struct pack_row pr;
 	int r = parse_pack(row, &pr);
 
-	return r < 0 ? r : l->fn(l->arg, &pr);
+	if (r < 0)
+		return r;
+	l->after = pr.seq;
+	l->n++;
+	return l->fn(l->arg, &pr);
 }
 
 int packs_list(struct meta *m, const char *region, int64_t after, pack_row_fn *fn, void *arg,
 	       struct err *err)
 {
-	struct list_packs l = {fn, arg};
-	struct db_value p[] = {DBT(region), DBI(after)};
+	struct list_packs l = {.fn = fn, .arg = arg, .after = after};
+	int r;
 
-	return db_query(meta_db(m),
-			"SELECT id, state, bytes, frames, seq, stamp, epoch FROM store_pack"
-			" WHERE region = ? AND seq > ? ORDER BY seq",
-			p, 2, row_list_pack, &l, NULL, err);
+	do {
+		struct db_value p[] = {DBT(region), DBI(l.after), DBI(PAGE)};
+
+		l.n = 0;
+		r = db_query(meta_db(m),
+			     "SELECT id, state, bytes, frames, seq, stamp, epoch FROM store_pack"
+			     " WHERE region = ? AND seq > ? ORDER BY seq LIMIT ?",
+			     p, ARRAY_SIZE(p), row_list_pack, &l, NULL, err);
+	} while (r == 0 && l.n == PAGE);
+	return r;
 }
 
 static int row_usage(void *arg, const struct db_row *row)
@@ -608,210 +617,4 @@ int packs_lost(struct meta *m, const char *region, const struct pack_id *id, str
 
 	return exec_sql(meta_db(m), "DELETE FROM store_pack WHERE region = ? AND id = ?", p,
 			ARRAY_SIZE(p), NULL, err);
-}
-
-static int write_root(struct db *db, const struct session_key *k, const struct root_row *r,
-		      struct err *err)
-{
-	char root[DIGEST_HEX], digest[DIGEST_HEX];
-	struct db_value key[] = {DBT(r->kind), DBT(r->id), DBT(r->region)};
-	int64_t had = 0;
-	int e;
-	struct db_value p[] = {
-		DBT(r->kind),
-		DBT(r->id),
-		DBT(r->region),
-		DBT(digest_hex(&r->root, root)),
-		DBT(digest_hex(&r->digest, digest)),
-		DBI(r->size_bytes),
-		DBT(strcmp(r->kind, "session") == 0 ? k->id : NULL),
-	};
-
-	e = db_query(db, "SELECT COUNT(*) FROM store_root WHERE kind = ? AND id = ? AND region = ?",
-		     key, 3, row_int, &had, NULL, err);
-	if (e >= 0)
-		e = count_removed(db, had, err);
-	if (e < 0)
-		return e;
-	return exec_sql(db,
-			"INSERT INTO store_root (kind, id, region, root, digest, size_bytes,"
-			" session) VALUES (?, ?, ?, ?, ?, ?, ?)"
-			" ON CONFLICT (kind, id, region) DO UPDATE SET root = excluded.root,"
-			" digest = excluded.digest, size_bytes = excluded.size_bytes,"
-			" session = excluded.session",
-			p, ARRAY_SIZE(p), NULL, err);
-}
-
-/* Every pack that the session pinned in the region must still be there; stamps them. */
-static int stamp_pinned(struct db *db, const struct session_key *k, const char *region,
-			struct err *err)
-{
-	struct db_value p[] = {DBT(region), DBT(k->id), DBI(PACK_PRESENT)};
-	struct db_value q[] = {DBT(region), DBT(region), DBT(k->id)};
-	int64_t gone = 0;
-	int r;
-
-	r = db_query(db,
-		     "SELECT COUNT(*) FROM store_pin WHERE region = ? AND session = ?"
-		     " AND NOT EXISTS (SELECT 1 FROM store_pack WHERE store_pack.region ="
-		     " store_pin.region AND store_pack.id = store_pin.pack AND state = ?)",
-		     p, ARRAY_SIZE(p), row_int, &gone, NULL, err);
-	if (r < 0)
-		return r;
-	if (gone > 0)
-		return err_set(err, -ESTALE, "region %s: %lld packs of this session are gone",
-			       region, (long long) gone);
-	return exec_sql(db,
-			"UPDATE store_pack SET stamp = (SELECT value FROM store_counter"
-			" WHERE name = 'epoch') WHERE region = ? AND id IN"
-			" (SELECT pack FROM store_pin WHERE region = ? AND session = ?)",
-			q, ARRAY_SIZE(q), NULL, err);
-}
-
-int packs_root_add(struct meta *m, const struct session_key *k, const struct root_row *row,
-		   struct err *err)
-{
-	struct db *db = meta_db(m);
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	r = session_check(db, k, err);
-	if (r >= 0)
-		r = stamp_pinned(db, k, row->region, err);
-	if (r >= 0)
-		r = write_root(db, k, row, err);
-	return finish(db, r, err);
-}
-
-int packs_root_hold(struct meta *m, const struct session_key *k, const struct root_row *row,
-		    struct err *err)
-{
-	struct db *db = meta_db(m);
-	char hex[DIGEST_HEX];
-	struct db_value p[] = {DBT(digest_hex(&row->digest, hex)), DBT(row->region)};
-	int64_t n = 0;
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	r = session_check(db, k, err);
-	if (r >= 0)
-		r = db_query(db, "SELECT COUNT(*) FROM store_root WHERE digest = ? AND region = ?",
-			     p, 2, row_int, &n, NULL, err);
-	if (r >= 0 && n == 0)
-		r = err_set(err, -ENOENT, "no live root in region %s holds disk sha256:%s",
-			    row->region, hex);
-	if (r >= 0)
-		r = write_root(db, k, row, err);
-	return finish(db, r, err);
-}
-
-static int parse_root(const struct db_row *row, struct root_row *ret)
-{
-	const char *root = db_col_text(row, 3), *digest = db_col_text(row, 4);
-
-	ret->region = db_col_text(row, 0);
-	ret->kind = db_col_text(row, 1);
-	ret->id = db_col_text(row, 2);
-	if (!ret->region || !ret->kind || !ret->id || !root || !digest ||
-	    digest_parse(root, &ret->root) < 0 || digest_parse(digest, &ret->digest) < 0)
-		return -EBADMSG;
-	ret->size_bytes = (uint64_t) db_col_int(row, 5);
-	return 0;
-}
-
-struct one_root {
-	struct root_row *ret;
-	bool found;
-};
-
-static int row_one_root(void *arg, const struct db_row *row)
-{
-	struct one_root *o = arg;
-	struct root_row rr;
-	int r = parse_root(row, &rr);
-
-	if (r < 0)
-		return r;
-	o->found = true;
-	o->ret->root = rr.root;
-	o->ret->digest = rr.digest;
-	o->ret->size_bytes = rr.size_bytes;
-	return 0;
-}
-
-#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes"
-
-int packs_root_get(struct meta *m, struct root_row *ret, struct err *err)
-{
-	struct one_root o = {.ret = ret};
-	struct db_value p[] = {DBT(ret->kind), DBT(ret->id), DBT(ret->region)};
-	int r = db_query(meta_db(m),
-			 "SELECT " ROOT_COLUMNS " FROM store_root"
-			 " WHERE kind = ? AND id = ? AND region = ?",
-			 p, ARRAY_SIZE(p), row_one_root, &o, NULL, err);
-
-	if (r < 0)
-		return err_ctx(err, r, "root %s %s", ret->kind, ret->id);
-	if (!o.found)
-		return err_set(err, -ENOENT, "no %s \"%s\" in region %s", ret->kind, ret->id,
-			       ret->region);
-	return 0;
-}
-
-int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
-		      struct err *err)
-{
-	struct db *db = meta_db(m);
-	struct db_value p[] = {DBT(kind), DBT(id), DBT(region)};
-	int64_t n = 0;
-	int r = db_begin(db, err);
-
-	if (r < 0)
-		return r;
-	r = exec_sql(db,
-		     region ? "DELETE FROM store_root WHERE kind = ? AND id = ? AND region = ?"
-			    : "DELETE FROM store_root WHERE kind = ? AND id = ?",
-		     p, region ? 3 : 2, &n, err);
-	if (r >= 0)
-		r = count_removed(db, n, err);
-	return finish(db, r, err);
-}
-
-struct list_roots {
-	root_row_fn *fn;
-	void *arg;
-};
-
-static int row_list_root(void *arg, const struct db_row *row)
-{
-	struct list_roots *l = arg;
-	struct root_row rr;
-	int r = parse_root(row, &rr);
-
-	return r < 0 ? r : l->fn(l->arg, &rr);
-}
-
-int packs_root_list(struct meta *m, const char *region, const char *kind, root_row_fn *fn,
-		    void *arg, struct err *err)
-{
-	struct list_roots l = {fn, arg};
-	struct db_value p[2];
-	size_t n = 0;
-
-	if (region)
-		p[n++] = DBT(region);
-	if (kind)
-		p[n++] = DBT(kind);
-	return db_query(meta_db(m),
-			region && kind ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE region = ?"
-					 " AND kind = ? ORDER BY region, kind, id"
-			: region       ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE region = ?"
-					 " ORDER BY region, kind, id"
-			: kind         ? "SELECT " ROOT_COLUMNS " FROM store_root WHERE kind = ?"
-					 " ORDER BY region, kind, id"
-				       : "SELECT " ROOT_COLUMNS " FROM store_root"
-					 " ORDER BY region, kind, id",
-			p, n, row_list_root, &l, NULL, err);
 }

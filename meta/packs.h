@@ -137,7 +137,8 @@ int packs_root_get(struct meta *m, struct root_row *r, struct err *err);
 /** packs_root_remove() - @region NULL = all; absent is success. */
 int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
 		      struct err *err);
-/** packs_root_list() - @region, @kind NULL = all, by region, kind, id. */
+/** packs_root_list() - @region, @kind NULL = all, by kind, id, region; as of one moment. @fn may
+ * read the database, not change it. */
 typedef int root_row_fn(void *arg, const struct root_row *row);
 int packs_root_list(struct meta *m, const char *region, const char *kind, root_row_fn *fn,
 		    void *arg, struct err *err);
