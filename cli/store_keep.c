@@ -42,6 +42,8 @@ static const struct cli_option serve_options[] = {
 	STORE_OPTION,
 	STORE_KEY_OPTIONS,
 	{"--unix", 'U', "SOCKET", "path of the socket to serve on"},
+	{"--record", 0, NULL, "keep what is read first as the disk's boot profile"},
+	{"--profile", 0, NULL, "fetch ahead by the disk's boot profile"},
 	{NULL},
 };
 
@@ -415,20 +417,23 @@ const struct cli_command cmd_store_rekey = {
 };
 
 /* Serves until the command is interrupted. */
-static int serve(struct cli *cli, struct store_cmd *c, const char *name, const char *socket,
-		 const char *run)
+static int serve(struct cli *cli, struct store_cmd *c, const struct cli_args *args,
+		 const char *socket, const char *run)
 {
 	auto_free char *dflt = strf("%s/exports/default", run), *own = NULL;
 	struct nbd_host *h = NULL;
 	struct nbd_export *x = NULL;
 	struct pollfd p = {.fd = cli->cancel.event_fd, .events = POLLIN};
 	struct disk_ref d;
-	int r = store_root_get(c->store, 0, "name", name, &d, &c->err);
+	int r = store_root_get(c->store, 0, "name", args->pos[0], &d, &c->err);
 
 	if (r >= 0)
 		r = nbd_host_acquire(c->store, run, NULL, &h, &c->err);
 	if (r >= 0)
-		r = nbd_export_new(h, 0, &d, &x, &c->err);
+		r = nbd_export_new_with(h, 0, &d,
+					(cli_flag(args, "--record") ? NBD_EXPORT_RECORD : 0) |
+						(cli_flag(args, "--profile") ? NBD_EXPORT_PLAY : 0),
+					&x, &c->err);
 	if (r >= 0) {
 		own = strf("%s/exports/%s", run, nbd_export_name(x));
 		if (!dflt || !own || link(own, dflt) < 0 || symlink(nbd_host_socket(h), socket) < 0)
@@ -463,7 +468,7 @@ static int run_serve(struct cli *cli, const struct cli_args *args)
 	r = store_cmd_open(&c, cli, args);
 	if (r >= 0) {
 		made = mkdtemp(run);
-		r = made ? serve(cli, &c, args->pos[0], socket, run)
+		r = made ? serve(cli, &c, args, socket, run)
 			 : err_set(&c.err, -errno, "%s: %s", run, strerror(errno));
 	}
 	if (made)
@@ -475,7 +480,10 @@ const struct cli_command cmd_store_serve = {
 	.name = "store serve",
 	.args = "NAME",
 	.summary = "a named disk as a read-only NBD device on a Unix socket, until interrupted",
-	.help = "Reads are lazy, verified and cached. Prints the URI when ready.\n\n"
+	.help = "Reads are lazy, verified and cached. Prints the URI when ready. With --record, "
+		"what a\n"
+		"guest reads first is kept as the disk's boot profile when the command ends; with\n"
+		"--profile, the next guest finds it fetched ahead.\n\n"
 		"Examples:\n"
 		"  kiln store serve --store /srv/store base --unix /run/base.sock &\n"
 		"  qemu-img create -f qcow2 -b 'nbd+unix:///?socket=/run/base.sock' -F raw "

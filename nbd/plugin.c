@@ -22,12 +22,14 @@
 #include "base/mem.h"
 #include "store/store.h"
 
-#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
-#define NAME_CHARS   32
-#define REGIONS_MAX  64
-#define UIDS_MAX     16
-#define PREFERRED    65536u
-#define REQUEST_MAX  (32u << 20)
+#define THREAD_MODEL   NBDKIT_THREAD_MODEL_PARALLEL
+#define NAME_CHARS     32
+#define REGIONS_MAX    64
+#define UIDS_MAX       16
+#define PREFERRED      65536u
+#define REQUEST_MAX    (32u << 20)
+#define RECORD_BYTES   (UINT64_C(1) << 30) /* a profile is of what is read first */
+#define RECORD_SECONDS 600u
 
 /* The plugin's one configuration struct. */
 static struct plugin {
@@ -49,6 +51,7 @@ static struct plugin {
 	pthread_mutex_t lock; /* guards what follows */
 	unsigned clients;
 	bool quit;
+	struct shared *shared;
 
 	pthread_mutex_t stats_lock; /* one writer of nbd.stats at a time */
 	atomic_uint_fast64_t connections, reads, read_bytes, failed_reads;
@@ -58,8 +61,18 @@ static struct plugin {
 	  .lock = PTHREAD_MUTEX_INITIALIZER,
 	  .stats_lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* What the connections of one export share. */
+struct shared {
+	struct shared *next;
+	char name[NAME_CHARS + 1];
+	unsigned refs;
+	struct store_recorder *recorder;
+	struct store_player *player;
+};
+
 struct handle {
 	struct store_reader *reader;
+	struct shared *shared; /* NULL when nothing is recorded or played */
 	uint64_t size;
 };
 
@@ -356,6 +369,68 @@ static int choose_region(const json_t *regions)
 	return -1;
 }
 
+/* RUN/exports/NAME.profile, for who made the export. */
+static void write_profile(const struct shared *s, bool open)
+{
+	auto_free char *path = strf("%s/exports/%s.profile", self.run, s->name);
+	auto_json json_t *j = NULL;
+	auto_free char *text = NULL;
+	auto_err struct err e = ERR_INIT;
+
+	if (!s->recorder)
+		return;
+	j = json_pack("{s:b, s:o*}", "open", open, "runs", store_recorder_runs(s->recorder));
+	text = j ? json_compact(j) : NULL;
+	if (path && text && file_write_atomic(path, text, strlen(text), 0640, &e) < 0)
+		nbdkit_debug("%s", err_str(&e));
+}
+
+/* With the lock held. Profiles are nobody's reason to fail: NULL is no error. */
+static struct shared *shared_take(const char *name, const json_t *j, unsigned region,
+				  const struct disk_ref *disk)
+{
+	auto_json json_t *runs = NULL;
+	struct shared *s;
+
+	for (s = self.shared; s; s = s->next) {
+		if (strcmp(s->name, name) == 0) {
+			s->refs++;
+			return s;
+		}
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->refs = 1;
+	(void) snprintf(s->name, sizeof(s->name), "%s", name);
+	if (json_bool_at(j, "record", false))
+		(void) store_recorder_new(RECORD_BYTES, RECORD_SECONDS, &s->recorder);
+	if (json_bool_at(j, "play", false) &&
+	    store_profile_get(self.store, region, disk, &runs, NULL) >= 0)
+		(void) store_player_new(self.store, region, disk, runs, &s->player, NULL);
+	s->next = self.shared;
+	self.shared = s;
+	write_profile(s, true);
+	return s;
+}
+
+/* With the lock held; the reader is closed. */
+static void shared_give(struct shared *s)
+{
+	if (!s || --s->refs > 0)
+		return;
+	for (struct shared **p = &self.shared; *p; p = &(*p)->next) {
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	}
+	write_profile(s, false);
+	store_recorder_free(s->recorder);
+	store_player_free(s->player);
+	free(s);
+}
+
 static int open_export(const char *name, struct handle *h, struct err *err)
 {
 	auto_free char *path = strf("%s/exports/%s", self.run, name);
@@ -375,7 +450,18 @@ static int open_export(const char *name, struct handle *h, struct err *err)
 	if (region < 0)
 		return err_set(err, -ENOENT, "none of its regions is known here");
 	h->size = disk.size_bytes;
-	return store_reader_open(self.store, (unsigned) region, &disk, &h->reader, err);
+	r = store_reader_open(self.store, (unsigned) region, &disk, &h->reader, err);
+	name = json_str_at(j, "name"); /* that of "default" too */
+	if (r < 0 || !name || strlen(name) != NAME_CHARS ||
+	    strspn(name, "0123456789abcdef") != NAME_CHARS ||
+	    !(json_bool_at(j, "record", false) || json_bool_at(j, "play", false)))
+		return r;
+	pthread_mutex_lock(&self.lock);
+	h->shared = shared_take(name, j, (unsigned) region, &disk);
+	pthread_mutex_unlock(&self.lock);
+	if (h->shared)
+		store_reader_attach(h->reader, h->shared->recorder, h->shared->player);
+	return 0;
 }
 
 static void *kiln_open(int readonly)
@@ -415,7 +501,7 @@ static json_t *stats_json(void)
 	struct store_read_stats st;
 
 	store_read_stats_get(self.store, &st);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
 			 (json_int_t) atomic_load(&self.connections), "reads",
 			 (json_int_t) atomic_load(&self.reads), "readBytes",
 			 (json_int_t) atomic_load(&self.read_bytes), "failedReads",
@@ -423,7 +509,8 @@ static json_t *stats_json(void)
 			 (json_int_t) st.cache_hits, "cacheMisses", (json_int_t) st.cache_misses,
 			 "cacheBytes", (json_int_t) st.cache_bytes, "cacheMaxBytes",
 			 (json_int_t) st.cache_max_bytes, "readAheadChunks",
-			 (json_int_t) st.ahead_chunks);
+			 (json_int_t) st.ahead_chunks, "playedChunks",
+			 (json_int_t) st.played_chunks);
 }
 
 /* Statistics are nobody's reason to fail. */
@@ -447,11 +534,12 @@ static void kiln_close(void *handle)
 	struct handle *h = handle;
 
 	store_reader_close(h->reader);
-	free(h);
 	write_stats();
 	pthread_mutex_lock(&self.lock);
+	shared_give(h->shared);
 	self.clients--;
 	pthread_mutex_unlock(&self.lock);
+	free(h);
 	wake(false);
 }
 

@@ -18,10 +18,11 @@
 #include "base/uids.h"
 #include "store/internal.h"
 
-#define START_MS  30000
-#define STOP_MS   10000
-#define PLUGIN_SO "kiln-nbdkit-plugin.so"
-#define LOG_MAX   (1u << 20) /* a longer log is begun anew */
+#define START_MS   30000
+#define STOP_MS    10000
+#define PROFILE_MS 3000
+#define PLUGIN_SO  "kiln-nbdkit-plugin.so"
+#define LOG_MAX    (1u << 20) /* a longer log is begun anew */
 
 struct nbd_host {
 	struct store *store;
@@ -39,8 +40,10 @@ struct nbd_export {
 	char name[33];
 	char *path;    /* owned; RUN/exports/NAME */
 	char *root_id; /* owned; of the session root */
-	unsigned region;
-	struct journal_entry *entry;
+	char *profile; /* owned; RUN/exports/NAME.profile; NULL = nothing is recorded */
+	struct disk_ref disk;
+	unsigned region, flags;
+	struct journal_entry *entry, *profile_entry;
 };
 
 static void host_free(struct nbd_host *h)
@@ -398,11 +401,14 @@ const char *nbd_host_socket(const struct nbd_host *h)
 	return h->socket;
 }
 
-/* {"disk":{..},"regions":["preferred","other",..]} */
+/* {"disk":{..},"name":"..","play":bool,"record":bool,"regions":["preferred","other",..]} */
 static char *export_text(const struct nbd_export *e, const struct disk_ref *disk)
 {
 	const struct store *s = e->host->store;
-	auto_json json_t *j = json_pack("{s:o*, s:[]}", "disk", disk_ref_to_json(disk), "regions");
+	auto_json json_t *j =
+		json_pack("{s:o*, s:[], s:s, s:b, s:b}", "disk", disk_ref_to_json(disk), "regions",
+			  "name", e->name, "record", !!(e->flags & NBD_EXPORT_RECORD), "play",
+			  !!(e->flags & NBD_EXPORT_PLAY));
 	json_t *regions = json_object_get(j, "regions");
 
 	if (!regions || !json_object_get(j, "disk"))
@@ -443,13 +449,18 @@ static int export_make(struct nbd_export *e, const struct disk_ref *disk, struct
 	e->path = strf("%s/exports/%s", e->host->run, e->name);
 	e->root_id = strf("%s/%s", e->host->session->key.id, e->name);
 	text = export_text(e, disk);
-	if (!e->path || !e->root_id || !text)
+	if (e->flags & NBD_EXPORT_RECORD)
+		e->profile = strf("%s.profile", e->path ? e->path : "");
+	if (!e->path || !e->root_id || !text || (e->flags & NBD_EXPORT_RECORD && !e->profile))
 		return err_set(err, -ENOMEM, "out of memory");
 	r = session_renew(e->host->session, err);
 	if (r >= 0)
 		r = hold_disk(e, disk, err);
 	if (r >= 0 && j)
 		r = journal_add(j, "file", json_pack("{s:s}", "path", e->path), &e->entry, err);
+	if (r >= 0 && j && e->profile)
+		r = journal_add(j, "file", json_pack("{s:s}", "path", e->profile),
+				&e->profile_entry, err);
 	if (r >= 0)
 		r = file_write_atomic(e->path, text, strlen(text), 0640, err);
 	return r;
@@ -457,6 +468,12 @@ static int export_make(struct nbd_export *e, const struct disk_ref *disk, struct
 
 int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
 		   struct nbd_export **ret, struct err *err)
+{
+	return nbd_export_new_with(h, region, disk, 0, ret, err);
+}
+
+int nbd_export_new_with(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
+			unsigned flags, struct nbd_export **ret, struct err *err)
 {
 	struct nbd_export *e;
 	int r = store_region_check(h->store, region, err);
@@ -468,6 +485,8 @@ int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *d
 		return err_set(err, -ENOMEM, "out of memory");
 	e->host = h;
 	e->region = region;
+	e->disk = *disk;
+	e->flags = flags;
 	r = export_make(e, disk, err);
 	if (r < 0) {
 		nbd_export_free(e);
@@ -482,6 +501,47 @@ const char *nbd_export_name(const struct nbd_export *e)
 	return e->name;
 }
 
+/* What the daemon recorded so far. "open" is false once the last client is gone. 0 or -errno. */
+static int read_profile(const struct nbd_export *e, json_t **ret, bool *ret_open)
+{
+	auto_json json_t *j = NULL;
+	int r = file_exists(e->profile) ? json_read_file(e->profile, &j, NULL) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	*ret_open = json_bool_at(j, "open", false);
+	json_decref(*ret);
+	*ret = json_incref(json_object_get(j, "runs"));
+	return *ret ? 0 : -EBADMSG;
+}
+
+/* The daemon writes the file when clients go, which it may be about to do. */
+static void keep_profile(struct nbd_export *e)
+{
+	int64_t end = time_mono_ns() + (int64_t) PROFILE_MS * 1000000;
+	auto_free char *dir = path_join(e->host->run, "exports");
+	auto_fd int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	auto_err struct err err = ERR_INIT;
+	auto_json json_t *runs = NULL;
+	bool open = false;
+	int r;
+
+	if (!dir || watch < 0 || inotify_add_watch(watch, dir, IN_MOVED_TO) < 0)
+		return;
+	while ((r = read_profile(e, &runs, &open)) >= 0 && open) {
+		struct pollfd p = {.fd = watch, .events = POLLIN};
+		int64_t left = (end - time_mono_ns()) / 1000000;
+		char drain[4096];
+
+		if (left <= 0 || (poll(&p, 1, (int) left) > 0 &&
+				  read(watch, drain, sizeof(drain)) < 0 && errno != EAGAIN))
+			break; /* a client stays: what it read so far */
+	}
+	if (r >= 0 && json_array_size(runs) > 0 &&
+	    store_profile_put(e->host->store, e->region, &e->disk, runs, &err) < 0)
+		log_debug("nbd.profile", "error=%s", err_str(&err));
+}
+
 void nbd_export_free(struct nbd_export *e)
 {
 	struct store *s;
@@ -489,12 +549,18 @@ void nbd_export_free(struct nbd_export *e)
 	if (!e)
 		return;
 	s = e->host->store;
+	if (e->profile) {
+		keep_profile(e);
+		(void) unlink(e->profile);
+	}
 	if (e->path)
 		(void) unlink(e->path);
 	if (e->root_id)
 		(void) packs_root_remove(s->meta, region_name_of(s, e->region), "session",
 					 e->root_id, NULL);
 	journal_drop(e->entry);
+	journal_drop(e->profile_entry);
+	free(e->profile);
 	free(e->path);
 	free(e->root_id);
 	free(e);

@@ -9,6 +9,8 @@
  * RUN/nbd.stats (JSON) says what was read since the daemon started: it is written whenever a client
  * goes, and stays for who asks later.
  *
+ * RUN/exports/NAME.profile is what the daemon recorded for an export that asked for it.
+ *
  * RUN/nbd.lock serialises starting and stopping; users also share a lock on RUN/nbd.users, by
  * which the last one knows that it may wait for the end.
  */
@@ -35,6 +37,14 @@ const char *nbd_host_socket(const struct nbd_host *h);
  *  none); the disk stays alive until it is freed; journalled; @region is preferred for reads. */
 int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
 		   struct nbd_export **ret, struct err *err);
+enum nbd_export_flags {
+	NBD_EXPORT_RECORD = 1 << 0, /* keep what is read first as the disk's boot profile */
+	NBD_EXPORT_PLAY = 1 << 1,   /* fetch ahead by the disk's boot profile, if it has one */
+};
+/** nbd_export_new_with() - the same with flags. What was recorded is kept when the export is freed;
+ *  the client should have gone before. */
+int nbd_export_new_with(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
+			unsigned flags, struct nbd_export **ret, struct err *err);
 /** nbd_export_name() - 32 hex digits. */
 const char *nbd_export_name(const struct nbd_export *e);
 void nbd_export_free(struct nbd_export *e); /* revokes; NULL is fine */

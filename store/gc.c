@@ -588,6 +588,8 @@ static int collect(struct gc *g, struct err *err)
 	if (r >= 0 && !g->dry_run)
 		r = region_list(g->s->regions[g->region].region, "packs/", adopt_key, &st, err);
 	if (r >= 0 && !g->dry_run)
+		r = profiles_collect(g->s, g->region, err);
+	if (r >= 0 && !g->dry_run)
 		r = packs_epoch_next(g->s->meta, &after, err);
 	return r;
 }

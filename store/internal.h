@@ -51,6 +51,7 @@ struct store {
 
 	pthread_mutex_t ahead_lock; /* guards the pointer */
 	struct ahead *ahead;        /* NULL until somebody reads sequentially */
+	atomic_uint reading;        /* reads that are under way */
 };
 
 /* A codec of the store's pool; NULL on ENOMEM. */
@@ -218,11 +219,24 @@ struct read_pattern {
  *  foreseeable. */
 void ahead_note(struct store *s, unsigned region, const struct disk_ref *disk,
 		struct read_pattern *p, uint64_t offset, size_t n);
+/** ahead_play() - ask for chunks of a profile; how many were taken. */
+unsigned ahead_play(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t first,
+		    unsigned n);
+/** ahead_stop() - forget what was asked for of this disk's profile. */
+void ahead_stop(struct store *s, const struct disk_ref *disk);
+/** ahead_read_done() - a read ended: profiles may go on. */
+void ahead_read_done(struct store *s);
 /** ahead_free() - before anything that readers use. NULL is fine. */
 void ahead_free(struct ahead *a);
 /** reader_warm() - bring chunks into the cache, from any region; failures do not matter here. */
 void reader_warm(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t chunk,
 		 unsigned n);
+
+/* profile.c */
+void recorder_note(struct store_recorder *rec, uint64_t chunk);
+void player_note(struct store_player *p, uint64_t chunk);
+/** profiles_collect() - remove the profiles of disks without a root. */
+int profiles_collect(struct store *s, unsigned region, struct err *err);
 
 /* pool.c */
 /** parallel_run() - @fn on @n threads (the caller's is one of them) until all return.
@@ -242,6 +256,8 @@ struct place {
 };
 int tree_diff_across(struct place pa, const struct disk_ref *a, struct place pb,
 		     const struct disk_ref *b, struct tree_diff **ret, struct err *err);
+/** profile_copy() - of a disk that was replicated; failures do not matter. */
+void profile_copy(struct place from, struct place to, const struct disk_ref *disk);
 void tree_diff_free(struct tree_diff *t);
 /** tree_diff_next() - 1 and the chunk, 0 at the end, or an error. */
 int tree_diff_next(struct tree_diff *t, uint64_t *ret_chunk, struct digest *ret_a,

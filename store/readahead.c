@@ -2,7 +2,9 @@
 /*
  * Read-ahead: a few threads that fill the cache with what a sequential reader will ask for next.
  * Only a hint: what does not fit the queue is dropped, what fails is the reader's to find out. Jobs
- * hold a copy of the disk's names, so a reader may be closed while its jobs wait.
+ * hold a copy of the disk's names, so a reader may be closed while its jobs wait. Boot profiles
+ * have a queue of their own, which is looked at when there is nothing else, nor as many reads as
+ * threads.
  */
 #include "base/mem.h"
 #include "store/internal.h"
@@ -21,17 +23,41 @@ struct job {
 	uint64_t chunk;
 };
 
+struct ring {
+	struct job jobs[JOBS];
+	unsigned first, n;
+};
+
 struct ahead {
 	struct store *s;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
-	struct job jobs[JOBS]; /* a ring */
-	unsigned first, n;
+	struct ring near, profile;
 	bool quit;
-	uint64_t chunks; /* asked for since the start */
+	uint64_t chunks, played; /* asked for since the start */
 	pthread_t threads[THREADS];
 	unsigned n_threads;
 };
+
+static struct job *ring_add(struct ring *q)
+{
+	return q->n < JOBS ? &q->jobs[(q->first + q->n++) % JOBS] : NULL;
+}
+
+/* With the lock held: the next job, or false. */
+static bool next_job(struct ahead *a, struct job *ret)
+{
+	struct ring *q = &a->near;
+
+	if (q->n == 0 && atomic_load(&a->s->reading) < a->s->threads)
+		q = &a->profile;
+	if (q->n == 0)
+		return false;
+	*ret = q->jobs[q->first];
+	q->first = (q->first + 1) % JOBS;
+	q->n--;
+	return true;
+}
 
 static void *ahead_main(void *arg)
 {
@@ -41,13 +67,10 @@ static void *ahead_main(void *arg)
 	while (!a->quit) {
 		struct job j;
 
-		if (a->n == 0) {
+		if (!next_job(a, &j)) {
 			pthread_cond_wait(&a->wake, &a->lock);
 			continue;
 		}
-		j = a->jobs[a->first];
-		a->first = (a->first + 1) % JOBS;
-		a->n--;
 		pthread_mutex_unlock(&a->lock);
 		reader_warm(a->s, j.region, &j.disk, j.chunk, j.n);
 		pthread_mutex_lock(&a->lock);
@@ -107,14 +130,70 @@ static void ask(struct store *s, unsigned region, const struct disk_ref *disk, u
 	if (!a || a->n_threads == 0)
 		return;
 	pthread_mutex_lock(&a->lock);
-	while (first < last && a->n < JOBS) {
+	while (first < last && a->near.n < JOBS) {
 		unsigned n = last - first < JOB_CHUNKS ? (unsigned) (last - first) : JOB_CHUNKS;
 
-		a->jobs[(a->first + a->n++) % JOBS] = (struct job){*disk, region, n, first};
+		*ring_add(&a->near) = (struct job){*disk, region, n, first};
 		a->chunks += n;
 		first += n;
 	}
 	pthread_cond_broadcast(&a->wake);
+	pthread_mutex_unlock(&a->lock);
+}
+
+unsigned ahead_play(struct store *s, unsigned region, const struct disk_ref *disk, uint64_t first,
+		    unsigned n)
+{
+	struct ahead *a = ahead_of(s);
+	struct job *j;
+
+	if (!a || a->n_threads == 0)
+		return 0;
+	n = n < JOB_CHUNKS ? n : JOB_CHUNKS;
+	pthread_mutex_lock(&a->lock);
+	j = ring_add(&a->profile);
+	if (j) {
+		*j = (struct job){*disk, region, n, first};
+		a->played += n;
+		pthread_cond_signal(&a->wake);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return j ? n : 0;
+}
+
+void ahead_stop(struct store *s, const struct disk_ref *disk)
+{
+	struct ahead *a = ahead_of(s);
+	unsigned n;
+
+	if (!a)
+		return;
+	pthread_mutex_lock(&a->lock);
+	n = a->profile.n;
+	a->profile.n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct job j = a->profile.jobs[(a->profile.first + i) % JOBS];
+
+		if (!digest_eq(&j.disk.digest, &disk->digest))
+			*ring_add(&a->profile) = j;
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
+void ahead_read_done(struct store *s)
+{
+	struct ahead *a;
+
+	if (atomic_fetch_sub(&s->reading, 1) != s->threads)
+		return;
+	pthread_mutex_lock(&s->ahead_lock);
+	a = s->ahead;
+	pthread_mutex_unlock(&s->ahead_lock);
+	if (!a)
+		return;
+	pthread_mutex_lock(&a->lock);
+	if (a->profile.n > 0)
+		pthread_cond_signal(&a->wake);
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -169,6 +248,7 @@ void store_read_stats_get(struct store *s, struct store_read_stats *ret)
 	if (s->ahead) {
 		pthread_mutex_lock(&s->ahead->lock);
 		ret->ahead_chunks = s->ahead->chunks;
+		ret->played_chunks = s->ahead->played;
 		pthread_mutex_unlock(&s->ahead->lock);
 	}
 	pthread_mutex_unlock(&s->ahead_lock);

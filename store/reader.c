@@ -12,6 +12,8 @@ struct store_reader {
 	unsigned region; /* preferred */
 	struct disk_ref disk;
 	struct read_pattern pattern;
+	struct store_recorder *recorder; /* borrowed */
+	struct store_player *player;     /* borrowed */
 };
 
 int store_reader_open(struct store *s, unsigned region, const struct disk_ref *disk,
@@ -147,15 +149,19 @@ void reader_warm(struct store *s, unsigned region, const struct disk_ref *disk, 
 	}
 }
 
-int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offset, struct err *err)
+void store_reader_attach(struct store_reader *r, struct store_recorder *rec,
+			 struct store_player *player)
+{
+	r->recorder = rec;
+	r->player = player;
+}
+
+static int read_chunks(struct store_reader *r, void *dst, size_t n, uint64_t offset,
+		       struct err *err)
 {
 	struct store *s = r->store;
 	uint8_t *p = dst;
 
-	if (!range_ok(offset, n, r->disk.size_bytes))
-		return err_set(err, -EINVAL, "read of %zu bytes at %llu is past the disk's end", n,
-			       (unsigned long long) offset);
-	ahead_note(s, r->region, &r->disk, &r->pattern, offset, n);
 	while (n > 0) {
 		uint64_t chunk = offset / CHUNK_BYTES, span;
 		size_t from = offset % CHUNK_BYTES, k = CHUNK_BYTES - from;
@@ -174,6 +180,10 @@ int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offs
 			k = zeros < n ? (size_t) zeros : n;
 			memset(p, 0, k);
 		} else {
+			if (r->recorder)
+				recorder_note(r->recorder, chunk);
+			if (r->player)
+				player_note(r->player, chunk);
 			x = cache_get(s->cache, &name, CHUNK_BYTES, chunk_fill, &f, &e, err);
 			if (x < 0)
 				return x;
@@ -185,6 +195,21 @@ int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offs
 		n -= k;
 	}
 	return 0;
+}
+
+int store_reader_read(struct store_reader *r, void *dst, size_t n, uint64_t offset, struct err *err)
+{
+	struct store *s = r->store;
+	int x;
+
+	if (!range_ok(offset, n, r->disk.size_bytes))
+		return err_set(err, -EINVAL, "read of %zu bytes at %llu is past the disk's end", n,
+			       (unsigned long long) offset);
+	(void) atomic_fetch_add(&s->reading, 1);
+	ahead_note(s, r->region, &r->disk, &r->pattern, offset, n);
+	x = read_chunks(r, dst, n, offset, err);
+	ahead_read_done(s);
+	return x;
 }
 
 int store_reader_hole(struct store_reader *r, uint64_t offset, uint64_t max, bool *ret_zero,

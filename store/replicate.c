@@ -188,6 +188,8 @@ int store_replicate_from(struct store *src, unsigned from, struct store_session 
 	}
 	if (r >= 0)
 		r = replicate(place, ss, to, disk, max_bytes_per_s, cancel, p, ret, err);
+	if (r >= 0)
+		profile_copy(place, (struct place){ss->store, to}, disk);
 	store_session_end(hold);
 	return r < 0 ? err_ctx(err, r, "replicate from %s to %s", region_name_of(src, from),
 			       region_name_of(ss->store, to))

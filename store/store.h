@@ -170,12 +170,39 @@ int store_reader_hole(struct store_reader *r, uint64_t offset, uint64_t max, boo
 		      uint64_t *ret_len, struct err *err);
 void store_reader_close(struct store_reader *r);
 
+/* Boot profiles: which chunks a guest read, in order. @runs: JSON [first chunk, count, ...]. */
+
+struct store_recorder; /* what the readers that it is given to read first; thread-safe */
+/** store_recorder_new() - until @max_bytes (at most 4 GiB) or @seconds from now. 0 or -ENOMEM. */
+int store_recorder_new(uint64_t max_bytes, unsigned seconds, struct store_recorder **ret);
+void store_recorder_free(struct store_recorder *rec); /* after its readers; NULL is fine */
+/** store_recorder_runs() - what it has so far, merged; new reference, NULL on ENOMEM. */
+json_t *store_recorder_runs(struct store_recorder *rec);
+
+/** store_profile_put() - keep as the disk's profile in @region; the newest counts. -EBADMSG: not
+ *  such a list, or past the disk's end. Goes with the disk's last root. */
+int store_profile_put(struct store *s, unsigned region, const struct disk_ref *disk,
+		      const json_t *runs, struct err *err);
+/** store_profile_get() - from @region, else from any other; new reference. -ENOENT. */
+int store_profile_get(struct store *s, unsigned region, const struct disk_ref *disk, json_t **ret,
+		      struct err *err);
+
+struct store_player; /* brings the chunks of a profile into the cache, a bounded way ahead */
+/** store_player_new() - begins at once, in the background; yields to reads. */
+int store_player_new(struct store *s, unsigned region, const struct disk_ref *disk,
+		     const json_t *runs, struct store_player **ret, struct err *err);
+void store_player_free(struct store_player *p); /* ends it; after its readers; NULL is fine */
+/** store_reader_attach() - before the first read; both are borrowed and may be NULL. */
+void store_reader_attach(struct store_reader *r, struct store_recorder *rec,
+			 struct store_player *player);
+
 /* Of all readers since the store was opened. Hits and misses count chunks and tree nodes, those
  * that read-ahead asked for included. */
 struct store_read_stats {
 	uint64_t cache_hits, cache_misses;
 	uint64_t cache_bytes, cache_max_bytes;
-	uint64_t ahead_chunks; /* asked for ahead of sequential readers */
+	uint64_t ahead_chunks;  /* asked for ahead of sequential readers */
+	uint64_t played_chunks; /* asked for by boot profiles */
 };
 void store_read_stats_get(struct store *s, struct store_read_stats *ret);
 
