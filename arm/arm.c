@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "arm/grants.h"
 #include "arm/internal.h"
 
 #include "base/hash.h"
@@ -18,6 +19,10 @@ int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 	arm->owner = owner_text();
 	r = arm->owner ? route_operation_types(arm, err) : -ENOMEM;
 	if (r >= 0)
+		r = grants_cache_new(&arm->grants, err);
+	if (r >= 0)
+		grants_watch(arm);
+	if (r >= 0)
 		r = idempotency_expire(c->meta, time_now_us() - ARM_KEYS_US, err);
 	if (r >= 0)
 		r = operation_expire(c->meta, time_now_us() - ARM_RECORDS_US, ARM_PAGE, err);
@@ -34,6 +39,7 @@ void arm_free(struct arm *arm)
 	if (!arm)
 		return;
 	strv_free(arm->operation_types);
+	grants_cache_free(arm->grants);
 	free(arm->owner);
 	free(arm);
 }
@@ -217,10 +223,15 @@ static int run_change(struct request *rq)
 
 	if (r != 0)
 		return r;
+	r = lock_check(rq);
+	if (r < 0)
+		return r;
 	if (rq->route.kind == ROUTE_ACTION)
 		r = request_action(rq);
 	else if (rq->route.kind != ROUTE_ITEM)
 		r = not_allowed(rq);
+	else if (rq->route.type->change && !str_eq(method, "POST"))
+		r = request_change(rq);
 	else if (str_eq(method, "DELETE"))
 		r = request_delete(rq);
 	else if (str_eq(method, "PUT") || str_eq(method, "PATCH"))
@@ -246,7 +257,9 @@ static int change(struct request *rq)
 		meta_rollback(m);
 		return r;
 	}
-	return meta_commit(m, &rq->err);
+	r = meta_commit(m, &rq->err);
+	grants_stale(rq->arm);
+	return r;
 }
 
 /* ---- The path ----------------------------------------------------------------------------- */
@@ -268,7 +281,7 @@ static int authorize(struct request *rq)
 	rq->action = authorize_action(&rq->route, rq->req->method);
 	if (!rq->action)
 		return err_set(&rq->err, -ENOMEM, "out of memory");
-	r = arm_may(rq->arm, rq->req->who, rq->action, rq->route.id.text, &rq->err);
+	r = authorize_request(rq);
 	if (r == -EACCES) {
 		struct err denial = ERR_INIT;
 

@@ -24,6 +24,12 @@ struct meta;
 struct arm;
 struct arm_type;
 
+/* The types whose rows decisions are made from. */
+#define TYPE_SUBSCRIPTION    "Microsoft.Resources/subscriptions"
+#define TYPE_ROLE_DEFINITION "Microsoft.Authorization/roleDefinitions"
+#define TYPE_ROLE_ASSIGNMENT "Microsoft.Authorization/roleAssignments"
+#define TYPE_LOCK            "Microsoft.Authorization/locks"
+
 /* Who asks. The in-process owner of this host is Owner of everything. */
 struct arm_principal {
 	const char *object_id; /* GUID */
@@ -172,7 +178,14 @@ struct arm_case {
 
 /* ---- Types and hooks ---------------------------------------------------------------------- */
 
-enum arm_scope { ARM_SCOPE_TENANT, ARM_SCOPE_SUBSCRIPTION, ARM_SCOPE_GROUP };
+/* Where a type lives. ANY: on top of every scope and resource (locks, role assignments, tags), by
+ * "{scope}/providers/NAMESPACE/type"; its rows go with what they are on. */
+enum arm_scope { ARM_SCOPE_TENANT, ARM_SCOPE_SUBSCRIPTION, ARM_SCOPE_GROUP, ARM_SCOPE_ANY };
+
+/* Who may GET. By role: whom a role allows the type's read action. Members: whoever has any role
+ * at, above or below the subscription (facts about the service, such as its locations). All: every
+ * principal; the hook shows what that one may know. */
+enum arm_readers { ARM_READERS_BY_ROLE, ARM_READERS_MEMBERS, ARM_READERS_ALL };
 
 /* A request in flight, as hooks see it. All pointers are borrowed unless said. */
 struct arm_call {
@@ -237,6 +250,54 @@ int arm_each_below(struct arm *arm, const char *id,
  *  0, or -EACCES with AuthorizationFailed set. */
 int arm_may(struct arm *arm, const struct arm_principal *who, const char *action, const char *id,
 	    struct err *err);
+/** arm_may_data() - the same of a data action ("Microsoft.Compute/disks/download/action"). */
+int arm_may_data(struct arm *arm, const struct arm_principal *who, const char *action,
+		 const char *id, struct err *err);
+/** arm_may_link() - may the caller do @action at an id that the body names in @target? 0, or
+ * -EACCES with LinkedAuthorizationFailed set. Hooks ask it before they look whether the id exists.
+ */
+int arm_may_link(const struct arm_call *c, const char *action, const char *id, const char *target,
+		 struct err *err);
+/** arm_sees() - *@ret: has @who any role at @id, above or below? */
+int arm_sees(struct arm *arm, const struct arm_principal *who, const char *id, bool *ret,
+	     struct err *err);
+/** arm_permissions() - what @who's roles at @id and above allow: [{"actions":[],...}]. New
+ *  reference. */
+int arm_permissions(struct arm *arm, const struct arm_principal *who, const char *id, json_t **ret,
+		    struct err *err);
+/** arm_tenant_of() - the tenant that an id belongs to; the home tenant for what has no
+ * subscription. Caller frees. */
+int arm_tenant_of(struct arm *arm, const char *id, char **ret, struct err *err);
+/** arm_call_put() - write another resource's document in a PUT, PATCH, POST or DELETE hook's
+ *  transaction: created or replaced whole. Steals @doc. */
+int arm_call_put(struct arm_call *c, const char *id, json_t *doc, struct err *err);
+/** arm_call_drop() - remove another resource's row likewise; absent is success. */
+int arm_call_drop(struct arm_call *c, const char *id, struct err *err);
+
+/* A list of stored rows that a list hook makes. Rows that the caller may not read are left out,
+ * $filter, $top and $skiptoken are seen to, and the answer has "value" and, if need be, "nextLink".
+ */
+struct arm_filter_field {
+	const char *name; /* of a field or function in $filter */
+	const char *path; /* member of the document; NULL = the list's test judges it */
+};
+struct filter_term; /* arm/filter.h */
+struct arm_list {
+	const char *type;                      /* NULL = all types, ordered by id */
+	const char *under;                     /* id of an ancestor; "" = everywhere */
+	const struct arm_filter_field *fields; /* ends with name NULL; NULL = none */
+	/* A term whose field has no path: 1, 0 or -errno. */
+	int (*test)(struct arm_call *c, const struct filter_term *t, const json_t *doc,
+		    struct err *err);
+	/* Is the row in the list? 1, 0 or -errno. NULL = all are. */
+	int (*keep)(struct arm_call *c, const json_t *doc, struct err *err);
+	bool judged; /* keep() sees to what the caller may read */
+	/* The item from a row's document (a copy that may be changed). NULL = as the row's type
+	 * shows it to the version asked for. */
+	int (*show)(struct arm_call *c, json_t **doc, struct err *err);
+};
+/** arm_call_list() - c->result becomes the list. */
+int arm_call_list(struct arm_call *c, const struct arm_list *l, struct err *err);
 
 struct arm_job;
 typedef int arm_hook(struct arm_call *c, struct err *err);
@@ -245,7 +306,9 @@ typedef int arm_job_fn(struct arm_job *job, struct err *err);
 struct arm_action {
 	const char *name;   /* "run" */
 	const char *method; /* "POST" */
-	const char *right;  /* last part of the RBAC action: "run/action" */
+	const char *right;  /* last part of the RBAC action: "run/action"; with
+			       a namespace before it the whole action; after "{name}/" what
+			       follows the resource's name */
 	arm_hook *hook;
 	const struct arm_field *shape; /* of its body; NULL = none */
 };
@@ -283,10 +346,13 @@ struct arm_type {
 	arm_hook *write; /* create and update, after shape checks and merge; sets read-only
 			    fields; starts jobs with arm_call_job() */
 	arm_hook *del;   /* may refuse (-EBUSY) or start a job; else the row goes */
-	arm_hook *view;  /* shapes a stored document for the caller (in c->doc; no c->old):
-			    $expand, defaults by api-version */
+	arm_hook *view;  /* shapes a stored document for the caller (in c->doc; no c->old): $expand,
+			    defaults by api-version */
 	arm_hook *get;   /* computed read: sets c->result */
 	arm_hook *list;  /* computed list: c->result is the whole body */
+	arm_hook *change; /* computed PUT, PATCH and DELETE (c->method) of a type without rows: the
+			     body is checked against the shapes; sets c->result and perhaps
+			     c->status */
 	const struct arm_action *actions; /* ends with name NULL */
 	const struct arm_job_kind *jobs;  /* ends with name NULL */
 
@@ -294,6 +360,9 @@ struct arm_type {
 					accepted range is first_version and everything after it.
 					NULL = first_version alone */
 	enum arm_children children;
+	const char *policy;       /* what RBAC actions call the type; NULL = its name */
+	enum arm_readers readers; /* who may GET */
+	const struct arm_filter_field *filters; /* of lists of its rows; NULL = none */
 	bool stateless;         /* no properties.provisioningState (arm/ keeps it otherwise) */
 	bool must_exist;        /* DELETE of an absent one is 404, not 204 */
 	bool body_etag;         /* the body carries "etag" too */

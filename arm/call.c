@@ -200,6 +200,8 @@ static int check_nested(struct request *rq, bool writing, char **ret_parent)
 	if (r < 0)
 		return r;
 	type = route_type(rq->arm, pid.type);
+	if (!type && rq->route.type->scope == ARM_SCOPE_ANY)
+		return route_unknown(rq->arm, &pid, &rq->err);
 	if (!type || !route_stored(type)) {
 		free(*ret_parent);
 		*ret_parent = strdup(rq->route.id.parent);

@@ -122,6 +122,13 @@ static int start_namespace(struct walk *w, const char *ns)
 	return copy(ns, &w->id->ns);
 }
 
+/* Everything so far is what the namespace that follows is applied to. */
+static int set_scope(struct walk *w)
+{
+	w->id->extension = w->id->scope != NULL;
+	return copy(buf_str(&w->text), &w->id->scope);
+}
+
 /* One "type/name" pair; @name NULL = a collection. @spelling replaces the type segment in the
  * text, so that "resourcegroups" is shown as everybody writes it. */
 static int add_pair(struct walk *w, size_t parent_len, const char *type, const char *spelling,
@@ -191,6 +198,8 @@ static int walk_rest(struct walk *w, const struct split *s, size_t at)
 			at += 2;
 		} else if (at + 2 < s->n) {
 			r = start_namespace(w, name);
+			if (r >= 0)
+				r = set_scope(w);
 			(void) buf_addf(&w->text, "/providers/%s", name);
 			if (r >= 0)
 				r = add_pair(w, parent_len, s->seg[at + 2], NULL,
@@ -255,6 +264,7 @@ void arm_id_done(struct arm_id *id)
 	free(id->ns);
 	free(id->type);
 	free(id->parent);
+	free(id->scope);
 	free(id->location);
 	*id = (struct arm_id){0};
 }

@@ -6,6 +6,7 @@
 #ifndef KILN_ARM_ID_H
 #define KILN_ARM_ID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -25,6 +26,9 @@ struct arm_id {
 	char *parent;       /* owned: id text of the parent resource (or group, subscription) */
 	char *names[ARM_ID_PARTS]; /* owned: one per type segment */
 	size_t n_names;
+	char *scope;    /* owned: what the last "/providers/NAMESPACE" is on: "" = the tenant; NULL
+			   without one */
+	bool extension; /* @scope is itself a provider's resource */
 	char *location; /* owned: the segment after ".../locations/", or NULL */
 };
 

@@ -6,6 +6,7 @@
 #include "arm/arm.h"
 #include "arm/query.h"
 #include "arm/shape.h"
+#include "base/timeutil.h"
 #include "meta/jobs.h"
 #include "meta/operations.h"
 #include "meta/resources.h"
@@ -19,8 +20,11 @@
 #define ARM_RECORDS_US (7 * 24 * 3600 * INT64_C(1000000)) /* operations stay readable */
 #define ARM_KEYS_US    (24 * 3600 * INT64_C(1000000))     /* idempotency keys stay */
 
+struct grants_cache;
+struct request;
 struct arm {
 	struct arm_config config;
+	struct grants_cache *grants; /* grants.h */
 	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
 	char *owner;            /* owned: this process, for leases */
 };
@@ -45,6 +49,8 @@ int route_find(const struct arm *arm, const char *path, const char *method, stru
 	       struct err *err);
 /** route_type() - by name without case; NULL when there is none. */
 const struct arm_type *route_type(const struct arm *arm, const char *name);
+/** route_unknown() - -ENOENT: no such type or namespace. */
+int route_unknown(const struct arm *arm, const struct arm_id *id, struct err *err);
 /** route_stored() - do resources of this type exist as rows? */
 bool route_stored(const struct arm_type *type);
 int route_operation_types(struct arm *arm, struct err *err);
@@ -71,6 +77,12 @@ int error_from_json(const json_t *error, struct err *err);
 
 /** authorize_action() - "Microsoft.Compute/galleries/write"; caller frees; NULL on ENOMEM. */
 char *authorize_action(const struct route *r, const char *method);
+/** authorize_request() - 0 or -EACCES; sets @rq->partial. */
+int authorize_request(struct request *rq);
+/** type_policy() - what RBAC actions call a type. */
+const char *type_policy(const struct arm_type *type);
+/** lock_check() - -EBUSY when a lock forbids the change; inside its transaction. */
+int lock_check(struct request *rq);
 json_t *principal_json(const struct arm_principal *who);
 
 /* ---- audit.c ------------------------------------------------------------------------------ */
@@ -100,6 +112,7 @@ struct request {
 	const char *api_version; /* borrowed from @target */
 	const char *parent_op;   /* operation whose job asks, or NULL */
 	bool port;               /* handled by an arm_port */
+	bool partial;            /* a list of what the caller may read of it, not of all */
 	bool changed;            /* something was written: goes to the audit log */
 	struct err err;
 };
@@ -122,9 +135,18 @@ void call_done(struct arm_call *c);
 void request_run(struct arm *arm, const struct arm_request *req, const char *parent_op,
 		 struct arm_response *ret);
 
-int request_get(struct request *rq);       /* read.c: item, collection */
-int request_write(struct request *rq);     /* write.c: PUT, PATCH; inside a transaction */
-int request_delete(struct request *rq);    /* remove.c; inside a transaction */
+int request_get(struct request *rq); /* read.c: item, collection */
+/** list_stored() - list.c: a collection of rows. */
+int list_stored(struct request *rq);
+/** list_next_link() - the request again with this token; caller frees; NULL on ENOMEM. */
+char *list_next_link(struct request *rq, const char *token);
+int request_write(struct request *rq);  /* write.c: PUT, PATCH; inside a transaction */
+int request_delete(struct request *rq); /* remove.c; inside a transaction */
+/** request_change() - change.c: PUT, PATCH and DELETE that a type computes; inside a transaction.
+ */
+int request_change(struct request *rq);
+/** extensions_drop() - rows on top of a resource (locks, role assignments) go with it. */
+int extensions_drop(struct arm *arm, const char *key, struct err *err);
 int request_action(struct request *rq);    /* action.c; POST inside a transaction */
 int request_operation(struct request *rq); /* operations.c */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a running job can do; every write is fenced by the lease's token. */
+#include "arm/grants.h"
 #include "arm/worker.h"
 #include "base/mem.h"
 
@@ -79,6 +80,8 @@ int worker_remove(struct worker *w, struct err *err)
 
 	if (w->type && w->type->children == ARM_CHILDREN_CASCADE)
 		r = arm_each_below(w->arm, w->op.resource, drop_below, w, err);
+	if (r >= 0)
+		r = extensions_drop(w->arm, w->op.key, err);
 	return r < 0 ? r : resource_delete(w->arm->config.meta, w->op.key, err);
 }
 
@@ -105,7 +108,9 @@ static int fenced_end(struct worker *w, int r, struct err *err)
 		meta_rollback(m);
 		return r;
 	}
-	return meta_commit(m, err);
+	r = meta_commit(m, err);
+	grants_stale(w->arm);
+	return r;
 }
 
 int arm_job_checkpoint(struct arm_job *job, json_t *state, struct err *err)

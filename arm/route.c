@@ -58,7 +58,7 @@ static bool is_operation(const struct arm *arm, const struct arm_id *id)
 	return false;
 }
 
-static int unknown_type(const struct arm *arm, const struct arm_id *id, struct err *err)
+int route_unknown(const struct arm *arm, const struct arm_id *id, struct err *err)
 {
 	size_t n = strcspn(id->type, "/");
 
@@ -81,6 +81,8 @@ static int unknown_type(const struct arm *arm, const struct arm_id *id, struct e
  * scope only. */
 static bool scope_fits(const struct arm_type *type, const struct arm_id *id)
 {
+	if (type->scope != ARM_SCOPE_ANY && id->extension)
+		return false;
 	switch (type->scope) {
 	case ARM_SCOPE_TENANT:
 		return !id->subscription || str_eq_nocase(type->name, "Microsoft.Resources/"
@@ -89,6 +91,8 @@ static bool scope_fits(const struct arm_type *type, const struct arm_id *id)
 		return id->subscription && !id->group;
 	case ARM_SCOPE_GROUP:
 		return id->group || (id->subscription && !id->name && id->n_names == 0);
+	case ARM_SCOPE_ANY:
+		return true;
 	}
 	return false;
 }
@@ -187,7 +191,7 @@ static int find(const struct arm *arm, const char *path, const char *method, str
 		if (r == -ENOMEM)
 			return err_set(err, r, "out of memory");
 	}
-	return unknown_type(arm, &ret->id, err);
+	return route_unknown(arm, &ret->id, err);
 }
 
 int route_find(const struct arm *arm, const char *path, const char *method, struct route *ret,

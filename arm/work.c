@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
+#include "arm/grants.h"
 #include "arm/worker.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -204,7 +205,9 @@ static int end_job(struct worker *w, int result, const struct err *failure, stru
 		meta_rollback(m);
 		return r;
 	}
-	return meta_commit(m, err);
+	r = meta_commit(m, err);
+	grants_stale(w->arm);
+	return r;
 }
 
 /* ---- One job ------------------------------------------------------------------------------ */

@@ -165,8 +165,10 @@ int request_write(struct request *rq)
 static int refuse_children(struct request *rq, const struct resource *res)
 {
 	bool any = false;
-	int r = resource_any_under(rq->arm->config.meta, res->key, &any, &rq->err);
+	int r = extensions_drop(rq->arm, res->key, &rq->err);
 
+	if (r >= 0)
+		r = resource_any_under(rq->arm->config.meta, res->key, &any, &rq->err);
 	if (r < 0 || !any)
 		return r;
 	(void) err_set(&rq->err, -ENOTEMPTY,
@@ -185,15 +187,18 @@ static int drop_one(void *arg, const char *id, const char *type)
 	return key ? resource_delete(rq->arm->config.meta, key, &rq->err) : -ENOMEM;
 }
 
-static int remove_now(struct request *rq, const struct resource *res)
+static int remove_now(struct request *rq, struct arm_call *c, const struct resource *res)
 {
 	int r = 0;
 
 	if (rq->route.type->children == ARM_CHILDREN_CASCADE)
 		r = arm_each_below(rq->arm, res->id, drop_one, rq, &rq->err);
 	if (r >= 0)
+		r = extensions_drop(rq->arm, res->key, &rq->err);
+	if (r >= 0)
 		r = resource_delete(rq->arm->config.meta, res->key, &rq->err);
 	rq->res->status = 200;
+	rq->res->body = take_ptr(c->result);
 	return r;
 }
 
@@ -248,7 +253,7 @@ int request_delete(struct request *rq)
 	if (r >= 0 && type->del)
 		r = type->del(&c, &rq->err);
 	if (r >= 0)
-		r = p.job_kind ? remove_by_job(rq, &c, &res) : remove_now(rq, &res);
+		r = p.job_kind ? remove_by_job(rq, &c, &res) : remove_now(rq, &c, &res);
 	call_done(&c);
 	return r;
 }
@@ -316,7 +321,7 @@ int request_action(struct request *rq)
 		r = etag_check(rq, res.doc ? &res : NULL);
 	if (r < 0)
 		return r;
-	rq->changed = !str_eq(rq->req->method, "GET");
+	rq->changed = !str_eq(rq->req->method, "GET") && !str_ends(rq->action, "/read");
 	call_init(&c, &p, rq, &res);
 	c.doc = res.doc ? json_deep_copy(res.doc) : NULL;
 	r = res.doc && !c.doc ? err_set(&rq->err, -ENOMEM, "out of memory") : 0;

@@ -3,10 +3,13 @@
 
 #include "base/mem.h"
 #include "meta/driver.h"
+#include "meta/row.h"
 #include "meta/schema.h"
 
 struct meta {
 	struct db *db;
+	const char *const *watched; /* types; set once, before other threads use @db */
+	const char *stamp;
 };
 
 int meta_open(const char *url, struct meta **ret, struct err *err)
@@ -38,6 +41,20 @@ void meta_close(struct meta *m)
 struct db *meta_db(struct meta *m)
 {
 	return m->db;
+}
+
+void meta_watch(struct meta *m, const char *const *types, const char *stamp)
+{
+	m->watched = types;
+	m->stamp = stamp;
+}
+
+int watch_note(struct meta *m, const char *type, struct err *err)
+{
+	for (const char *const *t = m->watched; t && type && *t; t++)
+		if (strcmp(*t, type) == 0)
+			return stamp_renew(m, m->stamp, err);
+	return 0;
 }
 
 int meta_begin(struct meta *m, struct err *err)

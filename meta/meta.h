@@ -29,8 +29,14 @@ void meta_rollback(struct meta *m);
 
 /** counter_next() - raise a named counter in the caller's transaction; starts at 1. */
 int counter_next(struct meta *m, const char *name, int64_t *ret, struct err *err);
-/** counter_get() - its value; 0 when it was never raised. */
+/** counter_get() - 0 in *@ret when it was never raised. */
 int counter_get(struct meta *m, const char *name, int64_t *ret, struct err *err);
+/** stamp_renew() - give a counter a random value in the caller's transaction: readers of another
+ *  process see that something changed, and a value that was rolled back never comes again. */
+int stamp_renew(struct meta *m, const char *name, struct err *err);
+/** meta_watch() - every write to resources of these types (lower-cased, ends with NULL; borrowed)
+ *  renews the stamp (borrowed) in its transaction. Before other threads use @m. */
+void meta_watch(struct meta *m, const char *const *types, const char *stamp);
 /** counter_raise() - to at least @least, after its row was lost. */
 int counter_raise(struct meta *m, const char *name, int64_t least, struct err *err);
 

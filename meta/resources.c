@@ -98,6 +98,8 @@ int resource_create(struct meta *m, struct resource *res, struct err *err)
 			     "INSERT INTO resource (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 			     p, ARRAY_SIZE(p), NULL, err);
 	}
+	if (r >= 0)
+		r = watch_note(m, res->type, err);
 	r = tx_end(m, r, err);
 	if (r >= 0) {
 		res->revision = revision;
@@ -128,6 +130,8 @@ int resource_update(struct meta *m, struct resource *res, bool revise, struct er
 	if (r >= 0 && n == 0)
 		r = err_set(err, -ESTALE, "\"%.300s\" was changed by somebody else meanwhile",
 			    res->id);
+	if (r >= 0)
+		r = watch_note(m, res->type, err);
 	r = tx_end(m, r, err);
 	if (r >= 0) {
 		res->revision = revision;
@@ -136,11 +140,24 @@ int resource_update(struct meta *m, struct resource *res, bool revise, struct er
 	return r;
 }
 
+static int row_type(void *arg, const struct db_row *row)
+{
+	return row_str(row, 0, arg);
+}
+
 int resource_delete(struct meta *m, const char *key, struct err *err)
 {
 	struct db_value p[] = {DBT(key)};
+	auto_free char *type = NULL;
+	int r = meta_begin(m, err);
 
-	return exec_sql(m, "DELETE FROM resource WHERE key = ?", p, 1, NULL, err);
+	if (r < 0)
+		return r;
+	r = db_query(meta_db(m), "DELETE FROM resource WHERE key = ? RETURNING type", p, 1,
+		     row_type, &type, NULL, err);
+	if (r >= 0)
+		r = watch_note(m, type, err);
+	return tx_end(m, r, err);
 }
 
 struct page {

@@ -21,4 +21,7 @@ int tx_end(struct meta *m, int r, struct err *err);
 int exec_sql(struct meta *m, const char *sql, const struct db_value *params, size_t n,
 	     int64_t *ret_changes, struct err *err);
 
+/** watch_note() - a resource of this type was written: see meta_watch(). */
+int watch_note(struct meta *m, const char *type, struct err *err);
+
 #endif

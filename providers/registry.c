@@ -3,10 +3,32 @@
 
 #include <stddef.h>
 
+/* clang-format off */
 const struct arm_type *const provider_types[] = {
-	&type_tenants,          &type_subscriptions,   &type_locations, &type_providers,
-	&type_tenant_providers, &type_resource_groups, &type_galleries, &type_gallery_images,
-	&type_gallery_versions, &type_managed_images,  &type_disks,     &type_snapshots,
-	&type_publishers,       &type_offers,          &type_skus,      &type_sku_versions,
-	&type_image_templates,  &type_run_outputs,     &type_runs,      NULL,
+	&type_tenants,
+	&type_subscriptions,
+	&type_locations,
+	&type_providers,
+	&type_tenant_providers,
+	&type_resource_groups,
+	&type_role_definitions,
+	&type_role_assignments,
+	&type_locks,
+	&type_permissions,
+	&type_deny_assignments,
+	&type_galleries,
+	&type_gallery_images,
+	&type_gallery_versions,
+	&type_managed_images,
+	&type_disks,
+	&type_snapshots,
+	&type_publishers,
+	&type_offers,
+	&type_skus,
+	&type_sku_versions,
+	&type_image_templates,
+	&type_run_outputs,
+	&type_runs,
+	NULL,
 };
+/* clang-format on */

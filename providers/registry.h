@@ -10,6 +10,8 @@ extern const struct arm_type *const provider_types[]; /* NULL-terminated */
 extern const struct arm_type type_tenants, type_subscriptions, type_locations;
 extern const struct arm_type type_providers, type_tenant_providers;
 extern const struct arm_type type_resource_groups;
+extern const struct arm_type type_role_definitions, type_role_assignments, type_locks;
+extern const struct arm_type type_permissions, type_deny_assignments;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
 extern const struct arm_type type_managed_images, type_disks, type_snapshots;
 extern const struct arm_type type_image_templates, type_run_outputs, type_runs;

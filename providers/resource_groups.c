@@ -101,6 +101,7 @@ static const struct arm_job_kind group_jobs[] = {
 
 const struct arm_type type_resource_groups = {
 	.name = TYPE_GROUP,
+	.policy = "Microsoft.Resources/subscriptions/resourceGroups",
 	.scope = ARM_SCOPE_SUBSCRIPTION,
 	.first_version = "2015-11-01",
 	.name_pattern = "^[A-Za-z0-9_().-]*[A-Za-z0-9_()-]$",

@@ -32,6 +32,7 @@ static int tenant_list(struct arm_call *c, struct err *err)
 
 const struct arm_type type_tenants = {
 	.name = "Microsoft.Resources/tenants",
+	.readers = ARM_READERS_ALL,
 	.scope = ARM_SCOPE_TENANT,
 	.first_version = "2016-06-01",
 	.versions = resources_versions,
@@ -76,6 +77,7 @@ static int subscription_list(struct arm_call *c, struct err *err)
 
 const struct arm_type type_subscriptions = {
 	.name = "Microsoft.Resources/subscriptions",
+	.readers = ARM_READERS_MEMBERS,
 	.scope = ARM_SCOPE_TENANT,
 	.first_version = "2014-04-01",
 	.versions = resources_versions,
@@ -122,6 +124,7 @@ static int location_get(struct arm_call *c, struct err *err)
 
 const struct arm_type type_locations = {
 	.name = "Microsoft.Resources/subscriptions/locations",
+	.readers = ARM_READERS_MEMBERS,
 	.scope = ARM_SCOPE_SUBSCRIPTION,
 	.first_version = "2014-04-01",
 	.versions = resources_versions,
@@ -230,13 +233,15 @@ static int provider_get(struct arm_call *c, struct err *err)
 
 /* Everything is registered already; clients ask all the same. */
 static const struct arm_action provider_actions[] = {
-	{"register", "POST", "register/action", provider_get},
+	{"register", "POST", "{name}/register/action", provider_get},
 	{NULL},
 };
 
 const struct arm_type type_providers = {
 	.name = "Microsoft.Resources/providers",
 	.scope = ARM_SCOPE_SUBSCRIPTION,
+	.policy = "Microsoft.Resources/subscriptions/providers",
+	.readers = ARM_READERS_MEMBERS,
 	.first_version = "2014-04-01",
 	.versions = resources_versions,
 	.get = provider_get,
@@ -246,6 +251,7 @@ const struct arm_type type_providers = {
 const struct arm_type type_tenant_providers = {
 	.name = "Microsoft.Resources/providers",
 	.scope = ARM_SCOPE_TENANT,
+	.readers = ARM_READERS_ALL,
 	.first_version = "2014-04-01",
 	.versions = resources_versions,
 	.get = provider_get,

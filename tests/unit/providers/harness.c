@@ -58,6 +58,8 @@ static char *full_path(const struct harness *h, const char *path, const char *ve
 
 	if (strstr(path, "api-version="))
 		return strdup(path); /* what an answer named */
+	if (path[0] == '$')
+		return strf("/subscriptions/%s%s%capi-version=%s", sub, path + 1, sep, version);
 	if (strchr("~@%", path[0]))
 		return strf("/subscriptions/%s/resourceGroups/g%s%s%capi-version=%s", sub, ns,
 			    path + 1, sep, version);
@@ -83,7 +85,7 @@ static void send(struct harness *h, const char *method, const char *path, const 
 				.target = target,
 				.body = text,
 				.body_bytes = text ? strlen(text) : 0,
-				.who = &h->app->owner};
+				.who = h->who ? h->who : &h->app->owner};
 
 	assert_non_null(target);
 	for (char *p = text; p && *p; p++)

@@ -16,6 +16,7 @@
 struct harness {
 	struct app *app;
 	char dir[64], run_dir[64];
+	const struct arm_principal *who; /* who asks; NULL = the owner */
 	/* The last answer. */
 	int status;
 	json_t *body;  /* owned */
@@ -36,7 +37,7 @@ void harness_reopen(struct harness *h);
  * call() - one request, and its operation run to the end
  * @path: "/..." below the group "g"'s id when it begins with "~" ("~/providers/..."), below the
  *	Microsoft.Compute provider of it when it begins with "@" ("@galleries/x"), below Image
- *	Builder's when it begins with "%"; otherwise as it is
+ *	Builder's when it begins with "%", below the subscription when with "$"; otherwise as it is
  * @body: JSON text with ' for ", or NULL
  * Return: the status of the answer.
  */
