@@ -71,7 +71,8 @@ static int check_unavailable(const struct arm_call *c, struct err *err)
 
 /* ---- Sources -------------------------------------------------------------------------------- */
 
-/* Facts of the content, as far as the request does not say them itself. */
+/* Facts of the content, as far as the request does not say them itself. What az sends when its user
+ * says nothing is generation V1: the source's counts. */
 static int take_fact(struct arm_call *c, const json_t *facts, const char *fact, const char *path,
 		     struct err *err)
 {
@@ -79,6 +80,8 @@ static int take_fact(struct arm_call *c, const json_t *facts, const char *fact, 
 
 	if (!is)
 		return 0;
+	if (given && strcmp(fact, "hyperVGeneration") == 0 && strcmp(given, "V1") == 0)
+		return set_str(c->doc, path, is, err);
 	if (given && strcmp(fact, "osType") != 0 && !str_eq_nocase(is, given))
 		return refuse(err, -EINVAL, "InvalidParameter", path,
 			      "%s is '%s', but the source has '%s'", path, given, is);

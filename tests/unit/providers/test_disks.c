@@ -118,7 +118,8 @@ static void content_goes_round(void **state)
 	expect_ok(h, "GET", "@galleries/gal/images/def/versions/1.0.0", V23, NULL);
 	version = strdup(text_at(h, "id"));
 	digest = strdup(text_at(h, "properties.kiln.disk.digest"));
-	body = strf("{'location':'eastus','properties':{'creationData':{'createOption':'FromImage',"
+	body = strf("{'location':'eastus','properties':{'hyperVGeneration':'V1'," /* az's default */
+		    "'creationData':{'createOption':'FromImage',"
 		    "'galleryImageReference':{'id':'%s'}}}}",
 		    version);
 	expect_ok(h, "PUT", D, API, body);
