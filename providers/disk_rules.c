@@ -5,6 +5,7 @@
 #include "base/timeutil.h"
 #include "providers/disk.h"
 #include "providers/import.h"
+#include "providers/shallow.h"
 #include "providers/versions.h"
 
 #define D_SOURCE      D_CREATION ".sourceResourceId"
@@ -421,6 +422,8 @@ int disk_delete(struct arm_call *c, struct err *err)
 			      "'%s' has an active shared access signature: end it first (POST "
 			      "endGetAccess)",
 			      c->id->name);
+	if (shallow_source_free(c, err) < 0)
+		return -EBUSY;
 	return arm_call_job(c, "delete", NULL, err);
 }
 

@@ -4,6 +4,7 @@
 #include "base/timeutil.h"
 #include "providers/disk_set.h"
 #include "providers/registry.h"
+#include "providers/shallow.h"
 #include "providers/version_job.h"
 #include "providers/version_rules.h"
 #include "providers/versions.h"
@@ -18,7 +19,10 @@ static int version_write(struct arm_call *c, struct err *err)
 static int version_delete(struct arm_call *c, struct err *err)
 {
 	int64_t end;
+	int r = shallow_source_free(c, err);
 
+	if (r < 0)
+		return r;
 	if (json_bool_at(c->old, "properties.safetyProfile.blockDeletionBeforeEndOfLife", false) &&
 	    date_us(c->old, V_PROFILE ".endOfLifeDate", &end) && end > time_now_us())
 		return refuse(err, -EBUSY, "DeleteGalleryImageVersionBlockedBeforeEndOfLife", NULL,

@@ -5,6 +5,7 @@
 #include "providers/disk.h"
 #include "providers/disk_set.h"
 #include "providers/registry.h"
+#include "providers/shallow.h"
 #include "providers/versions.h"
 
 #define IMAGE_ROOT "managedImage" /* kind of the store's root */
@@ -237,7 +238,9 @@ static int image_write(struct arm_call *c, struct err *err)
 
 static int image_delete(struct arm_call *c, struct err *err)
 {
-	return arm_call_job(c, "delete", NULL, err);
+	int r = shallow_source_free(c, err);
+
+	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
 }
 
 static int image_view(struct arm_call *c, struct err *err)

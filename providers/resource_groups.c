@@ -44,7 +44,9 @@ static int delete_type(struct arm_job *job, const char *type, const char *versio
 	auto_free char *before = NULL;
 
 	for (;;) {
+		auto_err struct err busy = ERR_INIT;
 		auto_strv char **ids = NULL;
+		size_t gone = 0;
 		int r = arm_each(job->arm, type, job->id->text, collect, &ids, err);
 
 		if (r < 0 || !ids)
@@ -59,10 +61,21 @@ static int delete_type(struct arm_job *job, const char *type, const char *versio
 			r = cancel_check(job->cancel);
 			if (r < 0)
 				return err_set(err, r, "cancelled");
+			/* What another one of them uses can go once that is gone. */
+			err_done(err);
 			r = delete_one(job, ids[k], version, err);
-			if (r < 0)
+			if (r == -EBUSY)
+				err_move(&busy, err);
+			else if (r < 0)
 				return r;
+			gone += r == 0;
 		}
+		if (gone == 0) {
+			err_move(err, &busy);
+			return err ? err->code : -EBUSY;
+		}
+		if (busy.code < 0)
+			free(take_ptr(before));
 	}
 }
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "providers/disk_set.h"
+#include "providers/shallow.h"
 #include "providers/version_job.h"
 #include "providers/version_regions.h"
 #include "providers/version_rules.h"
@@ -133,10 +134,15 @@ static int copy_to(struct sync *s, const char *region, unsigned to, struct err *
 {
 	struct report report = {.s = s, .region = region, .lock = PTHREAD_MUTEX_INITIALIZER};
 	struct progress p = {report_update, &report};
-	int from = pick_from(s, to), r;
+	bool shallow = shallow_is(s->doc);
+	int from = shallow ? (int) to : pick_from(s, to), r = 0;
 
 	report.events = progress_to_events(s->job->events);
-	r = disk_set_place(s->app, s->session, &s->disks, from, to, s->job->cancel, &p, err);
+	if (shallow)
+		r = shallow_note(s->app, s->session, s->doc, s->job->id->key, &s->disks, to, err);
+	if (r == 0)
+		r = disk_set_place(s->app, s->session, &s->disks, from, to, s->job->cancel, &p,
+				   err);
 	progress_free(report.events);
 	(void) pthread_mutex_destroy(&report.lock);
 	if (r == 0)
@@ -183,6 +189,8 @@ static int drop_region(struct sync *s, const char *region, struct err *err)
 
 	if (at >= 0)
 		r = disk_set_drop(s->app, &s->disks, at, err);
+	if (at >= 0 && r == 0)
+		r = shallow_drop(s->app, s->doc, s->job->id->key, at, err);
 	if (r < 0) {
 		json_decref(patch);
 		return err_ctx(err, r, "region %s", region);
@@ -338,5 +346,7 @@ int version_delete_job(struct arm_job *job, struct err *err)
 
 	if (r == 0)
 		r = catalog_put(a, home, job->id->text, job->doc, true, err);
+	if (r == 0)
+		r = shallow_drop(a, job->doc, job->id->key, -1, err);
 	return r < 0 ? r : disk_set_drop_doc(a, job->doc, "version", job->id->key, err);
 }

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "providers/disk_set.h"
+#include "providers/shallow.h"
 #include "providers/version_regions.h"
 #include "providers/version_rules.h"
 #include "providers/versions.h"
@@ -86,6 +87,8 @@ int version_rules_create(struct arm_call *c, struct err *err)
 	if (r == 0)
 		r = version_source_take(c, err);
 	if (r == 0)
+		r = shallow_check(c, err);
+	if (r == 0)
 		r = safety_defaults(c, err);
 	if (r == 0)
 		r = set_str(c->doc, V_PROFILE ".publishedDate", time_iso(time_now_us(), now), err);
@@ -118,5 +121,7 @@ int version_rules_update(struct arm_call *c, struct err *err)
 		r = version_source_keep(c, err);
 	if (r == 0)
 		r = keep_fixed(c, err);
-	return r < 0 ? r : version_regions_update(c, err);
+	if (r == 0)
+		r = version_regions_update(c, err);
+	return r < 0 ? r : shallow_check(c, err);
 }

@@ -361,6 +361,54 @@ static void content_never_changes(void **state)
 		"properties.publishingProfile.targetRegions[0].storageAccountType");
 }
 
+/* Nothing is copied: the source stays as long as somebody uses its content. */
+static void shallow_uses_its_source(void **state)
+{
+	static const char *const two = "@galleries/gal/images/def/versions/2.0.0";
+	struct harness *h = *state;
+	auto_free char *id = NULL, *body = NULL, *wide = NULL;
+
+	make_version(h, "1.0.0", NULL);
+	expect_ok(h, "GET", V, V23, NULL);
+	id = strdup(text_at(h, "id"));
+	assert_non_null(id);
+	wide = body_of("'replicationMode':'Shallow'," BOTH, id, "");
+	expect_error(h, "PUT", two, V25, wide, 400, "InvalidParameter",
+		     "properties.publishingProfile.targetRegions[1].name");
+	assert_int_equal(
+		call(h, "PUT", two, V25,
+		     "{'location':'eastus','properties':{'publishingProfile':{'replicationMode':"
+		     "'Shallow'},'storageProfile':{'osDiskImage':{'source':{'uri':"
+		     "'https://127.0.0.1:1/x.vhd','storageAccountId':'/subscriptions/s/x'}}}}}"),
+		400);
+	body = body_of("'replicationMode':'Shallow'", id, "");
+	expect_ok(h, "PUT", two, V25, body);
+	expect_ok(h, "GET", two, V25, NULL);
+	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
+	assert_string_equal(text_at(h, "properties.publishingProfile.replicationMode"), "Shallow");
+	expect_error(h, "DELETE", V, V25, NULL, 409, "OperationNotAllowed", NULL);
+	expect_ok(h, "GET", V, V25, NULL);
+	expect_ok(h, "DELETE", two, V25, NULL);
+	expect_ok(h, "DELETE", V, V25, NULL);
+	assert_int_equal(call(h, "GET", V, V25, NULL), 404);
+}
+
+/* A group goes whatever its versions use of each other, in whichever order they come. */
+static void a_group_goes_with_its_shallow_versions(void **state)
+{
+	struct harness *h = *state;
+	auto_free char *id = NULL, *body = NULL;
+
+	make_version(h, "1.0.0", NULL);
+	expect_ok(h, "GET", V, V23, NULL);
+	id = strdup(text_at(h, "id"));
+	body = body_of("'replicationMode':'Shallow'", id, "");
+	expect_ok(h, "PUT", "@galleries/gal/images/def/versions/2.0.0", V25, body);
+	expect_ok(h, "PUT", "@galleries/gal/images/def/versions/0.5.0", V25, body);
+	expect_ok(h, "DELETE", "~", "2021-04-01", NULL);
+	assert_int_equal(call(h, "GET", V, V25, NULL), 404);
+}
+
 static void add_and_drop_regions(void **state)
 {
 	static const char add[] = "{'location':'eastus','properties':{'publishingProfile':{" BOTH
@@ -633,6 +681,8 @@ int main(void)
 		T(update_with_empty_storage_profile),
 		T(content_never_changes),
 		T(add_and_drop_regions),
+		T(shallow_uses_its_source),
+		T(a_group_goes_with_its_shallow_versions),
 		T(old_api_versions_drop_silently),
 		T(delete_lets_go),
 		T(protected_until_end_of_life),
