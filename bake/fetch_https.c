@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "bake/fetch_internal.h"
-#include "bake/netaddr.h"
+#include "base/netaddr.h"
 #include "base/file.h"
 #include "base/mem.h"
 

@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <strings.h>
 
-#include "bake/netaddr.h"
+#include "base/netaddr.h"
 #include "bake/proxy.h"
 #include "base/buf.h"
 #include "base/mem.h"

@@ -4,7 +4,9 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/timeutil.h"
 #include "login/internal.h"
+#include "meta/identity.h"
 
 struct endpoint {
 	const char *method;
@@ -21,22 +23,49 @@ static const struct endpoint endpoints[] = {
 	{"GET", "/adfs/adfs/.well-known/openid-configuration", REPLY_OAUTH, metadata_openid},
 	{"GET", "/*/.well-known/openid-configuration", REPLY_OAUTH, metadata_openid},
 	{"GET", "/*/v2.0/.well-known/openid-configuration", REPLY_OAUTH, metadata_openid},
+	{"GET", "/adfs/discovery/keys", REPLY_OAUTH, keys_endpoint},
+	{"GET", "/*/discovery/v2.0/keys", REPLY_OAUTH, keys_endpoint},
+	{"GET", "/*/discovery/keys", REPLY_OAUTH, keys_endpoint},
+	{"GET", "/adfs/oauth2/authorize", REPLY_OAUTH, metadata_authorize},
+	{"GET", "/*/oauth2/authorize", REPLY_OAUTH, metadata_authorize},
+	{"POST", "/adfs/oauth2/token", REPLY_OAUTH, token_endpoint},
+	{"POST", "/adfs/oauth2/v2.0/token", REPLY_OAUTH, token_endpoint},
+	{"POST", "/adfs/adfs/oauth2/token", REPLY_OAUTH, token_endpoint},
+	{"POST", "/*/oauth2/v2.0/token", REPLY_OAUTH, token_endpoint},
+	{"POST", "/*/oauth2/token", REPLY_OAUTH, token_endpoint},
 };
 
 int login_open(const struct login_config *c, struct login **ret, struct err *err)
 {
 	struct login *l = calloc(1, sizeof(*l));
+	int r;
 
 	if (!l)
 		return err_set(err, -ENOMEM, "login");
+	r = pthread_mutex_init(&l->lock, NULL);
+	if (r != 0) {
+		free(l);
+		return err_set(err, -r, "login");
+	}
 	l->config = *c;
 	l->config.dir = strdup(c->dir);
 	l->config.endpoint = strdup(c->endpoint);
 	l->meta = arm_config(c->arm)->meta;
 	l->tenant_id = arm_config(c->arm)->tenant_id;
-	if (!l->config.dir || !l->config.endpoint) {
+	r = l->config.dir && l->config.endpoint ? 0 : -ENOMEM;
+	if (r >= 0)
+		r = guard_new(&l->guard);
+	if (r >= 0)
+		r = jwks_new(&l->jwks);
+	if (r >= 0)
+		r = sessions_new(&l->sessions);
+	if (r < 0)
+		(void) err_set(err, r, "login: %s", strerrordesc_np(-r));
+	else
+		r = keys_open(l, err);
+	if (r < 0) {
 		login_close(l);
-		return err_set(err, -ENOMEM, "login");
+		return r;
 	}
 	*ret = l;
 	return 0;
@@ -46,9 +75,30 @@ void login_close(struct login *l)
 {
 	if (!l)
 		return;
+	sessions_free(l->sessions);
+	jwks_free(l->jwks);
+	guard_free(l->guard);
+	keys_close(l->keys);
+	(void) pthread_mutex_destroy(&l->lock);
 	free((char *) (uintptr_t) l->config.dir);
 	free((char *) (uintptr_t) l->config.endpoint);
 	free(l);
+}
+
+int login_epoch(struct login *l, int64_t *ret, struct err *err)
+{
+	int64_t now = time_mono_ns();
+	int r = 0;
+
+	(void) pthread_mutex_lock(&l->lock);
+	if (l->epoch_ns == 0 || now - l->epoch_ns >= EPOCH_NS) {
+		r = identity_epoch(l->meta, &l->epoch, err);
+		/* As old as the question, not as the answer. */
+		l->epoch_ns = r < 0 ? 0 : now;
+	}
+	*ret = l->epoch;
+	(void) pthread_mutex_unlock(&l->lock);
+	return r;
 }
 
 /* ---- Which endpoint ------------------------------------------------------------------------- */

@@ -139,3 +139,10 @@ int metadata_instance(struct login_call *c)
 			       "api-version", "1.1", "metadata", "preferred_network", host,
 			       "preferred_cache", host, "aliases", host));
 }
+
+/* Clients want the address of one to exist; nobody signs in by a browser's form here. */
+int metadata_authorize(struct login_call *c)
+{
+	return oauth_refuse(c, 400, "unsupported_response_type", 70007,
+			    "There is no interactive sign-in here; ask the token endpoint.");
+}

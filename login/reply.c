@@ -56,6 +56,21 @@ int reply_refuse(struct login_call *c, int code, const char *arm, const char *fm
 	return code;
 }
 
+int oauth_refuse(struct login_call *c, int status, const char *error, int aadsts, const char *fmt,
+		 ...)
+{
+	auto_free char *msg = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	msg = vstrf(fmt, ap);
+	va_end(ap);
+	c->status = status;
+	c->oauth = error;
+	c->aadsts = aadsts;
+	return err_set(&c->err, -EACCES, "%s", msg ? msg : "out of memory");
+}
+
 /* ---- Errors --------------------------------------------------------------------------------- */
 
 static int status_of(const struct err *err, int code)
@@ -104,17 +119,53 @@ static json_t *arm_error(const struct err *err, int status, const char *request_
 			 "message", json_text(err_str(err), strlen(err_str(err))));
 }
 
+/* The client's own id of the request, when it is one. */
+static const char *correlation(const struct login_call *c)
+{
+	const char *id =
+		c->req->header ? c->req->header(c->req->header_arg, "client-request-id") : NULL;
+
+	if (!id)
+		id = target_query(&c->target, "client-request-id");
+	if (!id || strlen(id) != UUID_STR_LEN - 1 ||
+	    strspn(id, "0123456789abcdefABCDEF-") != UUID_STR_LEN - 1)
+		return c->res->request_id;
+	return id;
+}
+
+static json_t *oauth_error(struct login_call *c, int status)
+{
+	const char *error = c->oauth        ? c->oauth
+			    : status == 503 ? "temporarily_unavailable"
+			    : status >= 500 ? "server_error"
+					    : "invalid_request";
+	int number = c->aadsts ? c->aadsts : status >= 500 ? 90033 : 900023;
+	const char *text = status >= 500 && !c->oauth ? "The service failed to do this for now."
+						      : err_str(&c->err);
+	char now[ISO_MAX];
+
+	(void) time_iso(time_now_us(), now);
+	return json_pack("{s:s, s:o, s:[i], s:s, s:s, s:s}", "error", error, "error_description",
+			 json_strf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s",
+				   number, text, c->res->request_id, correlation(c), now),
+			 "error_codes", number, "timestamp", now, "trace_id", c->res->request_id,
+			 "correlation_id", correlation(c));
+}
+
 void reply_error(struct login_call *c, int code)
 {
 	int status;
 
 	if (c->err.code == 0)
 		(void) err_set(&c->err, code, "%s", strerrordesc_np(-code));
-	status = status_of(&c->err, code);
+	status = c->status ? c->status : status_of(&c->err, code);
 	json_decref(c->res->body);
 	/* Without memory for the body the status still tells. */
-	c->res->body = arm_error(&c->err, status, c->res->request_id);
+	c->res->body = c->style == REPLY_OAUTH ? oauth_error(c, status)
+					       : arm_error(&c->err, status, c->res->request_id);
 	c->res->status = status;
+	if (status >= 500 || c->style == REPLY_OAUTH)
+		(void) reply_header(c, "Cache-Control", "no-store");
 	if (status == 503)
 		(void) reply_header(c, "Retry-After", "1");
 }

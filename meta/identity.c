@@ -17,7 +17,7 @@ const char *const schema_identity[] = {
 	"CREATE INDEX identity_member_of ON identity_member (member_id, group_id)",
 	"CREATE TABLE token_key ("
 	" kid TEXT PRIMARY KEY, alg TEXT NOT NULL, issuer TEXT NOT NULL, jwk TEXT NOT NULL,"
-	" made_us BIGINT NOT NULL, retired_us BIGINT NOT NULL)",
+	" made_us BIGINT NOT NULL, until_us BIGINT NOT NULL)",
 	"CREATE TABLE assertion (id TEXT PRIMARY KEY, until_us BIGINT NOT NULL)",
 	"CREATE INDEX assertion_until ON assertion (until_us)",
 	NULL,
@@ -210,15 +210,15 @@ void token_key_done(struct token_key *k)
 int token_key_add(struct meta *m, const struct token_key *k, struct err *err)
 {
 	struct db_value p[] = {DBT(k->kid), DBT(k->alg),     DBT(k->issuer),
-			       DBT(k->jwk), DBI(k->made_us), DBI(k->retired_us)};
+			       DBT(k->jwk), DBI(k->made_us), DBI(k->until_us)};
 
 	return exec_sql(m,
-			"INSERT INTO token_key (kid, alg, issuer, jwk, made_us, retired_us)"
+			"INSERT INTO token_key (kid, alg, issuer, jwk, made_us, until_us)"
 			" VALUES (?, ?, ?, ?, ?, ?)",
 			p, ARRAY_SIZE(p), NULL, err);
 }
 
-#define KEY_COLUMNS "kid, alg, issuer, jwk, made_us, retired_us"
+#define KEY_COLUMNS "kid, alg, issuer, jwk, made_us, until_us"
 
 static int parse_key(const struct db_row *row, struct token_key *k)
 {
@@ -231,7 +231,7 @@ static int parse_key(const struct db_row *row, struct token_key *k)
 	if (r >= 0)
 		r = row_str(row, 3, &k->jwk);
 	k->made_us = db_col_int(row, 4);
-	k->retired_us = db_col_int(row, 5);
+	k->until_us = db_col_int(row, 5);
 	return r;
 }
 
@@ -280,20 +280,19 @@ int token_key_each(struct meta *m, token_key_fn *fn, void *arg, struct err *err)
 			row_walk, &w, NULL, err);
 }
 
-int token_key_retire(struct meta *m, const char *kid, int64_t now_us, struct err *err)
+int token_key_shorten(struct meta *m, const char *kid, int64_t until_us, struct err *err)
 {
-	struct db_value p[] = {DBI(now_us), DBT(kid)};
+	struct db_value p[] = {DBI(until_us), DBT(kid), DBI(until_us)};
 
-	return exec_sql(m, "UPDATE token_key SET retired_us = ? WHERE kid = ? AND retired_us = 0",
-			p, ARRAY_SIZE(p), NULL, err);
+	return exec_sql(m, "UPDATE token_key SET until_us = ? WHERE kid = ? AND until_us > ?", p,
+			ARRAY_SIZE(p), NULL, err);
 }
 
-int token_key_expire(struct meta *m, int64_t before_us, struct err *err)
+int token_key_expire(struct meta *m, int64_t now_us, struct err *err)
 {
-	struct db_value p[] = {DBI(before_us)};
+	struct db_value p[] = {DBI(now_us)};
 
-	return exec_sql(m, "DELETE FROM token_key WHERE retired_us > 0 AND retired_us < ?", p, 1,
-			NULL, err);
+	return exec_sql(m, "DELETE FROM token_key WHERE until_us < ?", p, 1, NULL, err);
 }
 
 int assertion_use(struct meta *m, const char *id, int64_t until_us, struct err *err)

@@ -59,7 +59,7 @@ int identity_groups(struct meta *m, const char *member_id, char ***ret, struct e
 
 struct token_key {
 	char *kid, *alg, *issuer, *jwk; /* owned; @jwk: public half as JSON text */
-	int64_t made_us, retired_us;    /* 0 = still signs */
+	int64_t made_us, until_us;      /* what it signed is believed until then */
 };
 void token_key_done(struct token_key *k);
 #define auto_token_key __attribute__((cleanup(token_key_done)))
@@ -70,10 +70,10 @@ int token_key_get(struct meta *m, const char *kid, struct token_key *ret, struct
 /** token_key_each() - all, newest first. A non-zero return of @fn ends it and is returned. */
 typedef int token_key_fn(void *arg, const struct token_key *k);
 int token_key_each(struct meta *m, token_key_fn *fn, void *arg, struct err *err);
-/** token_key_retire() - it signs no more; the first time given stays. */
-int token_key_retire(struct meta *m, const char *kid, int64_t now_us, struct err *err);
-/** token_key_expire() - forget those retired before @before_us. */
-int token_key_expire(struct meta *m, int64_t before_us, struct err *err);
+/** token_key_shorten() - believe it no longer than @until_us. */
+int token_key_shorten(struct meta *m, const char *kid, int64_t until_us, struct err *err);
+/** token_key_expire() - forget those that are not believed at @now_us. */
+int token_key_expire(struct meta *m, int64_t now_us, struct err *err);
 
 /** assertion_use() - note that an assertion was used; -EEXIST when it was already. It is
  *  forgotten after @until_us. */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "bake/fetch.h"
-#include "bake/netaddr.h"
+#include "base/netaddr.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which addresses a fetch or a step's proxy may connect to. Pure. */
-#ifndef KILN_BAKE_NETADDR_H
-#define KILN_BAKE_NETADDR_H
+#ifndef KILN_BASE_NETADDR_H
+#define KILN_BASE_NETADDR_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "bake/netaddr.h"
+#include "base/netaddr.h"
 
 /* IPv4 ranges that are not globally reachable (IANA special-purpose registry). */
 static const struct {
