@@ -164,6 +164,14 @@ static int replay(struct request *rq)
 
 	if (!req->idempotency_key || !*req->idempotency_key)
 		return 0;
+	if (rq->route.kind == ROUTE_ACTION && rq->route.action->secret) {
+		(void) err_set(&rq->err, -EINVAL,
+			       "The answer of '%s' holds a secret and is not recorded, so it takes"
+			       " no idempotency key.",
+			       rq->route.action->name);
+		err_arm(&rq->err, "IdempotencyKeyNotSupported");
+		return -EINVAL;
+	}
 	if (strlen(req->idempotency_key) > ARM_KEY_MAX)
 		return err_set(&rq->err, -EINVAL,
 			       "The idempotency key has %zu bytes, at most %d are accepted.",

@@ -311,6 +311,7 @@ struct arm_action {
 			       follows the resource's name */
 	arm_hook *hook;
 	const struct arm_field *shape; /* of its body; NULL = none */
+	bool secret; /* the answer holds a secret: it is never recorded for a repetition */
 };
 struct arm_job_kind {
 	const char *name; /* "create", "update", "delete", "run" */

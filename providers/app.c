@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "providers/app_dir.h"
+#include "providers/identity.h"
 #include "providers/blob.h"
 #include "providers/registry.h"
 #include "vm/vm.h"
@@ -87,6 +88,7 @@ static int app_arm(struct app *a, struct err *err)
 		.endpoint = json_str_at(a->admin, "endpoint"),
 		.ports = ports,
 	};
+	int r;
 
 	a->region_names = calloc(a->n_regions + 1, sizeof(*a->region_names));
 	a->region_displays = calloc(a->n_regions + 1, sizeof(*a->region_displays));
@@ -98,7 +100,8 @@ static int app_arm(struct app *a, struct err *err)
 	}
 	c.locations = a->region_names;
 	c.location_names = a->region_displays;
-	return arm_new(&c, &a->arm, err);
+	r = arm_new(&c, &a->arm, err);
+	return r < 0 ? r : identity_seed(a, err);
 }
 
 static int app_owner(struct app *a, struct err *err)

@@ -29,6 +29,9 @@ const struct arm_type *const provider_types[] = {
 	&type_image_templates,
 	&type_run_outputs,
 	&type_runs,
+	&type_service_principals,
+	&type_users,
+	&type_user_groups,
 	NULL,
 };
 /* clang-format on */

@@ -15,6 +15,7 @@ extern const struct arm_type type_permissions, type_deny_assignments;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
 extern const struct arm_type type_managed_images, type_disks, type_snapshots;
 extern const struct arm_type type_image_templates, type_run_outputs, type_runs;
+extern const struct arm_type type_service_principals, type_users, type_user_groups;
 extern const struct arm_type type_publishers, type_offers, type_skus, type_sku_versions;
 
 #endif
