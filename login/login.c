@@ -85,6 +85,13 @@ void login_close(struct login *l)
 	free(l);
 }
 
+void login_refresh(struct login *l)
+{
+	(void) pthread_mutex_lock(&l->lock);
+	l->epoch_ns = 0;
+	(void) pthread_mutex_unlock(&l->lock);
+}
+
 int login_epoch(struct login *l, int64_t *ret, struct err *err)
 {
 	int64_t now = time_mono_ns();

@@ -40,6 +40,9 @@ struct login_config {
 /** login_open() - Return: 0, -EACCES (a key that others may read), or another -errno. */
 int login_open(const struct login_config *c, struct login **ret, struct err *err);
 void login_close(struct login *l); /* NULL is fine */
+/** login_refresh() - the next request looks at the database again, without waiting for its turn:
+ *  after a change of identities that this process made. */
+void login_refresh(struct login *l);
 
 struct login_request {
 	const char *method; /* "GET" ... */
