@@ -304,7 +304,7 @@ typedef int arm_hook(struct arm_call *c, struct err *err);
 typedef int arm_job_fn(struct arm_job *job, struct err *err);
 
 struct arm_action {
-	const char *name;   /* "run" */
+	const char *name;   /* "run"; "" = on the collection */
 	const char *method; /* "POST" */
 	const char *right;  /* last part of the RBAC action: "run/action"; with
 			       a namespace before it the whole action; after "{name}/" what

@@ -177,6 +177,11 @@ static int find(const struct arm *arm, const char *path, const char *method, str
 	ret->type = find_type(arm, &ret->id);
 	if (ret->type) {
 		ret->kind = ret->id.name ? ROUTE_ITEM : ROUTE_COLLECTION;
+		/* An action without a name is a POST to the collection itself. */
+		if (!ret->id.name && str_eq(method, "POST"))
+			ret->action = find_action(ret->type, "", method);
+		if (ret->action)
+			ret->kind = ROUTE_ACTION;
 		return 0;
 	}
 	if (!ret->id.name) {

@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "providers/chores.h"
 #include "providers/app.h"
 #include "server/listen.h"
 #include "server/settings.h"
@@ -75,7 +76,14 @@ static int open_wake(struct app *a, int *ret_fd)
 static int work_on(struct working *w, struct app *a, struct err *err)
 {
 	struct server_settings set = {0};
-	struct worker_config c = {.arm = a->arm, .wake_fd = -1, .cancel = &w->stop};
+	struct worker_config c = {
+		.arm = a->arm,
+		.wake_fd = -1,
+		.cancel = &w->stop,
+		.chores = app_chores,
+		.chores_arg = a,
+		.chores_ms = CHORES_MS,
+	};
 	auto_fd int wake = -1;
 	int r = settings_read(a->config, &set, err);
 

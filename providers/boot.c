@@ -58,11 +58,12 @@ static int load(struct app *a, const char *id, const char *region, struct image_
 	int r = -ENOENT;
 
 	if (region)
-		return image_source_load(a, &a->owner, id, region, "version", ret, err);
+		return image_source_load(a, &a->owner, NULL, id, region, "version", ret, err);
 	for (size_t i = 0; i < a->n_regions; i++) {
 		auto_err struct err e = ERR_INIT;
 
-		r = image_source_load(a, &a->owner, id, a->regions[i].name, "version", ret, &e);
+		r = image_source_load(a, &a->owner, NULL, id, a->regions[i].name, "version", ret,
+				      &e);
 		if (r == 0)
 			return 0;
 		if (i == 0)

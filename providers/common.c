@@ -115,6 +115,49 @@ int check_future(const struct arm_call *c, const char *path, struct err *err)
 		      json_str_at(c->doc, path));
 }
 
+int tenant_of(struct arm *arm, const char *id, char **ret, struct err *err)
+{
+	const struct arm_config *config = arm_config(arm);
+	auto_arm_id struct arm_id a = {0};
+	auto_free char *scope = NULL;
+	auto_json json_t *doc = NULL;
+	const char *tenant = config->tenant_id;
+	int r = arm_id_parse(id, &a, err);
+
+	if (r == 0 && a.subscription && !str_eq_nocase(a.subscription, config->subscription_id)) {
+		scope = strf("/subscriptions/%s", a.subscription);
+		r = scope ? arm_load(arm, scope, &doc, NULL) : no_memory(err);
+		if (r == 0 && json_str_at(doc, "tenantId"))
+			tenant = json_str_at(doc, "tenantId");
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = strdup(tenant ? tenant : "");
+	return *ret ? 0 : no_memory(err);
+}
+
+int group_deleting(const struct arm_call *c, struct err *err)
+{
+	auto_free char *id =
+		strf("/subscriptions/%s/resourceGroups/%s", c->id->subscription, c->id->group);
+	auto_json json_t *group = NULL;
+	const char *state;
+	int r = id ? arm_load(c->arm, id, &group, err) : no_memory(err);
+
+	if (r < 0)
+		return r;
+	state = json_str_at(group, "properties.provisioningState");
+	return state && strcmp(state, "Deleting") == 0;
+}
+
+bool expands(const struct arm_call *c, const char *what)
+{
+	const char *q = arm_query(c, "$expand");
+	auto_free char *given = q ? str_lower(q) : NULL, *want = str_lower(what);
+
+	return given && want && strstr(given, want);
+}
+
 bool is_type(const char *id, const char *type)
 {
 	auto_arm_id struct arm_id a = {0};

@@ -7,6 +7,7 @@
 
 #define API_GALLERY "2025-12-03" /* what kiln itself asks with */
 #define API_IMAGE   "2026-04-01"
+#define API_DISK    "2026-03-02"
 #define API_RUN     "2026-11-01"
 #define API_GROUP   "2025-04-01"
 
@@ -49,6 +50,14 @@ void del_at(json_t *doc, const char *path);
 int check_future(const struct arm_call *c, const char *path, struct err *err);
 /** date_us() - the date at @path in microseconds; false when absent. */
 bool date_us(const json_t *doc, const char *path, int64_t *ret);
+
+/** tenant_of() - the tenant of the subscription that an id is in; caller frees. */
+int tenant_of(struct arm *arm, const char *id, char **ret, struct err *err);
+/** expands() - does the request's $expand name @what (without case)? */
+bool expands(const struct arm_call *c, const char *what);
+
+/** group_deleting() - is the resource's group being deleted? 1, 0 or -errno. */
+int group_deleting(const struct arm_call *c, struct err *err);
 
 /** is_type() - is @id the id of a (named) resource of @type? */
 bool is_type(const char *id, const char *type);

@@ -136,7 +136,8 @@ static int from_id(struct arm_call *c, const char *id, const char *target, struc
 			return no_memory(err);
 		lun = json_int_at(json_at(c->doc, at), "lun", -1);
 	}
-	r = image_source_load(c->app, c->who, id, location ? location : "", target, &s, err);
+	r = image_source_load(c->app, c->who, c->id->subscription, id, location ? location : "",
+			      target, &s, err);
 	if (r == 0 && lun >= 0)
 		r = image_source_lun(&s, lun, target, err);
 	if (r == 0)
@@ -417,7 +418,11 @@ int disk_write(struct arm_call *c, struct err *err)
 
 int disk_delete(struct arm_call *c, struct err *err)
 {
-	if (disk_access_active(c->old))
+	int r = disk_access_active(c->old) ? group_deleting(c, err) : 1;
+
+	if (r < 0)
+		return r;
+	if (r == 0)
 		return refuse(err, -EBUSY, "OperationNotAllowed", NULL,
 			      "'%s' has an active shared access signature: end it first (POST "
 			      "endGetAccess)",

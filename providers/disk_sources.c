@@ -87,7 +87,8 @@ static int take_id(struct arm_call *c, const struct disk_want *w, struct err *er
 	if (!is_type(w->id, TYPE_DISK) && !is_type(w->id, TYPE_SNAPSHOT))
 		return refuse(err, -EINVAL, "InvalidParameter", w->field,
 			      "%s: the id of a disk or snapshot expected", w->field);
-	r = image_source_load(c->app, c->who, w->id, location ? location : "", w->field, &s, err);
+	r = image_source_load(c->app, c->who, c->id->subscription, w->id, location ? location : "",
+			      w->field, &s, err);
 	if (r < 0)
 		return r;
 	if (w->lun >= 0)

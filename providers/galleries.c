@@ -3,8 +3,8 @@
 #include <ctype.h>
 
 #include "base/mem.h"
-#include "providers/common.h"
 #include "providers/registry.h"
+#include "providers/share.h"
 
 struct namesake {
 	const struct arm_call *c;
@@ -55,32 +55,12 @@ static int set_unique_name(struct arm_call *c, struct err *err)
 	return set_str(c->doc, "properties.identifier.uniqueName", name, err);
 }
 
-static int check_sharing(const struct arm_call *c, struct err *err)
-{
-	const char *permissions = json_str_at(c->doc, "properties.sharingProfile.permissions");
-	const json_t *info = json_at(c->doc, "properties.sharingProfile.communityGalleryInfo");
-	const char *prefix = json_str_at(info, "publicNamePrefix");
-
-	if (json_bool_at(c->doc, "properties.softDeletePolicy.isSoftDeleteEnabled", false))
-		return refuse(err, -EINVAL, "InvalidParameter",
-			      "properties.softDeletePolicy.isSoftDeleteEnabled",
-			      "soft delete is not available here: a deleted version is gone; use "
-			      "blockDeletionBeforeEndOfLife to protect versions");
-	if (!permissions || strcmp(permissions, "Community") != 0)
-		return 0;
-	if (!prefix)
-		return refuse(err, -EINVAL, "InvalidParameter",
-			      "properties.sharingProfile.communityGalleryInfo.publicNamePrefix",
-			      "a community gallery needs publicNamePrefix");
-	return 0;
-}
-
 static int gallery_write(struct arm_call *c, struct err *err)
 {
 	int r = c->old ? 0 : check_unique(c, err);
 
 	if (r == 0)
-		r = check_sharing(c, err);
+		r = share_check(c, err);
 	if (r == 0)
 		r = set_unique_name(c, err);
 	return r < 0 ? r : arm_call_job(c, c->old ? "update" : "create", NULL, err);
@@ -88,7 +68,11 @@ static int gallery_write(struct arm_call *c, struct err *err)
 
 static int gallery_delete(struct arm_call *c, struct err *err)
 {
-	return arm_call_job(c, "delete", NULL, err); /* arm/ refuses while definitions exist */
+	if (share_is_public(c->old))
+		return refuse(err, -EBUSY, "OperationNotAllowed", NULL,
+			      "gallery '%s' is shared with the community: reset its sharing first",
+			      c->id->name);
+	return arm_call_job(c, "delete", NULL, err); /* arm/ refuses while anything is in it */
 }
 
 static int gallery_record(struct arm_job *job, bool deleted, struct err *err)
@@ -102,6 +86,20 @@ static int gallery_record(struct arm_job *job, bool deleted, struct err *err)
 static int gallery_write_job(struct arm_job *job, struct err *err)
 {
 	return gallery_record(job, false, err);
+}
+
+static int gallery_share_job(struct arm_job *job, struct err *err)
+{
+	int r = gallery_record(job, false, err);
+
+	if (r == 0)
+		arm_job_result(job, json_incref((json_t *) job->params));
+	return r;
+}
+
+static int gallery_view(struct arm_call *c, struct err *err)
+{
+	return share_show(c, err);
 }
 
 static int gallery_delete_job(struct arm_job *job, struct err *err)
@@ -121,7 +119,7 @@ static const struct arm_field community_fields[] = {
 	{NULL},
 };
 static const struct arm_field sharing_fields[] = {
-	{"permissions", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE, .values = permissions},
+	{"permissions", ARM_STRING, ARM_NULLABLE, .values = permissions},
 	{"groups", ARM_ANY, ARM_READONLY},
 	{"communityGalleryInfo", ARM_OBJECT, ARM_NULLABLE, .fields = community_fields},
 	{NULL},
@@ -136,6 +134,15 @@ static const struct arm_field identifier_fields[] = {
 	{"uniqueName", ARM_STRING, ARM_READONLY},
 	{NULL},
 };
+static const char *const identity_types[] = {"SystemAssigned", "UserAssigned",
+					     "SystemAssigned, UserAssigned", "None", NULL};
+static const struct arm_field identity_fields[] = {
+	{"type", ARM_STRING, ARM_NULLABLE, .values = identity_types},
+	{"principalId", ARM_STRING, ARM_READONLY},
+	{"tenantId", ARM_STRING, ARM_READONLY},
+	{"userAssignedIdentities", ARM_ANY, ARM_NULLABLE},
+	{NULL},
+};
 static const struct arm_field gallery_properties[] = {
 	{"description", ARM_STRING, ARM_NULLABLE, .max = 4096},
 	{"identifier", ARM_OBJECT, ARM_NULLABLE, .fields = identifier_fields},
@@ -147,10 +154,20 @@ static const struct arm_field gallery_properties[] = {
 	{"sharingStatus", ARM_ANY, ARM_READONLY},
 	{NULL},
 };
+/* Kept and shown: nothing here acts under an identity of its own. */
+static const struct arm_field gallery_envelope[] = {
+	{"identity", ARM_OBJECT, ARM_NULLABLE, .fields = identity_fields, .since = "2025-03-03"},
+	{NULL},
+};
+static const struct arm_action gallery_actions[] = {
+	{"share", "POST", "share/action", share_action, share_fields},
+	{NULL},
+};
 static const struct arm_job_kind gallery_jobs[] = {
 	{"create", gallery_write_job, "Creating"},
 	{"update", gallery_write_job, "Updating"},
 	{"delete", gallery_delete_job, "Deleting"},
+	{"share", gallery_share_job, "Updating"},
 	{NULL},
 };
 
@@ -164,7 +181,10 @@ const struct arm_type type_galleries = {
 	.operation_path = GALLERY_OPERATIONS,
 	.tracked = true,
 	.properties = gallery_properties,
+	.envelope = gallery_envelope,
 	.write = gallery_write,
 	.del = gallery_delete,
+	.view = gallery_view,
+	.actions = gallery_actions,
 	.jobs = gallery_jobs,
 };

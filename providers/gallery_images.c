@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "providers/common.h"
 #include "providers/registry.h"
+#include "providers/soft_delete.h"
 
 #define DEFAULTS_CHANGED "2025-03-03" /* from here on: generation 2, Trusted Launch supported */
 
@@ -269,7 +270,9 @@ static int definition_write(struct arm_call *c, struct err *err)
 
 static int definition_delete(struct arm_call *c, struct err *err)
 {
-	return arm_call_job(c, "delete", NULL, err); /* arm/ refuses while versions exist */
+	int r = soft_delete_any(c, err); /* arm/ refuses while versions exist */
+
+	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
 }
 
 static int definition_record(struct arm_job *job, bool deleted, struct err *err)

@@ -5,14 +5,19 @@
 #include "providers/disk_set.h"
 #include "providers/registry.h"
 #include "providers/shallow.h"
+#include "providers/soft_delete.h"
 #include "providers/version_job.h"
 #include "providers/version_rules.h"
 #include "providers/versions.h"
 
 static int version_write(struct arm_call *c, struct err *err)
 {
-	int r = c->old ? version_rules_update(c, err) : version_rules_create(c, err);
+	int r = c->old ? 0 : soft_delete_check(c, err);
 
+	if (r > 0) /* restored: nothing but where it was */
+		return arm_call_job(c, "create", json_pack("{s:b}", "restore", 1), err);
+	if (r == 0)
+		r = c->old ? version_rules_update(c, err) : version_rules_create(c, err);
 	return r < 0 ? r : arm_call_job(c, c->old ? "update" : "create", NULL, err);
 }
 
@@ -29,7 +34,8 @@ static int version_delete(struct arm_call *c, struct err *err)
 			      "version '%s' cannot be deleted before its end of life, %s, while "
 			      "safetyProfile.blockDeletionBeforeEndOfLife is set",
 			      c->id->name, json_str_at(c->old, V_PROFILE ".endOfLifeDate"));
-	return arm_call_job(c, "delete", NULL, err);
+	r = soft_delete_wanted(c, err);
+	return r < 0 ? r : arm_call_job(c, "delete", json_pack("{s:b}", "soft", r), err);
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -88,14 +94,6 @@ static json_t *replication_status(const struct app *a, const json_t *doc)
 	}
 	return json_pack("{s:s, s:o}", "aggregatedState", aggregate(targets, state), "summary",
 			 summary);
-}
-
-static bool expands(const struct arm_call *c, const char *what)
-{
-	const char *q = arm_query(c, "$expand");
-	auto_free char *given = q ? str_lower(q) : NULL, *want = str_lower(what);
-
-	return given && want && strstr(given, want);
 }
 
 static int show_regions(const struct arm_call *c, struct err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Disks by resource id: what a version, a managed image or a bake can start from. */
 #include "base/mem.h"
-#include "providers/common.h"
+#include "providers/share.h"
 #include "providers/versions.h"
 
 void image_source_done(struct image_source *s)
@@ -143,7 +143,8 @@ static int take_facts(const struct source_kind *k, const json_t *doc, struct ima
 }
 
 static int load(struct app *a, const struct arm_principal *who, const struct arm_id *id,
-		const char *region, const char *target, struct image_source *ret, struct err *err)
+		bool shared, const char *region, const char *target, struct image_source *ret,
+		struct err *err)
 {
 	const struct source_kind *k = id->name ? find_kind(id->type) : NULL;
 	auto_json json_t *doc = NULL;
@@ -151,7 +152,7 @@ static int load(struct app *a, const struct arm_principal *who, const struct arm
 
 	if (!k)
 		return not_a_source(id->text, target, err);
-	r = arm_may(a->arm, who, k->right, id->text, err);
+	r = shared ? 0 : arm_may(a->arm, who, k->right, id->text, err);
 	if (r == 0)
 		r = exact_id(a, k, id, region, target, ret, err);
 	if (r < 0)
@@ -172,14 +173,38 @@ static int load(struct app *a, const struct arm_principal *who, const struct arm
 	return r < 0 ? err_ctx(err, r, "%s", ret->id) : 0;
 }
 
-int image_source_load(struct app *a, const struct arm_principal *who, const char *id,
-		      const char *region, const char *target, struct image_source *ret,
-		      struct err *err)
+/* Sharing is the permission. */
+static int load_shared(struct app *a, const struct arm_principal *who, const char *subscription,
+		       const char *id, const char *region, const char *target,
+		       struct image_source *ret, struct err *err)
+{
+	struct image_source s = {.region = -1};
+	auto_free char *real = NULL;
+	auto_arm_id struct arm_id p = {0};
+	int r = share_resolve(a->arm, subscription, id, target, &real, err);
+
+	if (r == 0)
+		r = arm_id_parse(real, &p, err);
+	if (r == 0)
+		r = load(a, who, &p, true, region, target, &s, err);
+	if (r < 0) {
+		image_source_done(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+int image_source_load(struct app *a, const struct arm_principal *who, const char *subscription,
+		      const char *id, const char *region, const char *target,
+		      struct image_source *ret, struct err *err)
 {
 	struct image_source s = {.region = -1};
 	auto_arm_id struct arm_id p = {0};
 	int r;
 
+	if (share_is_id(id))
+		return load_shared(a, who, subscription, id, region, target, ret, err);
 	if (strncmp(id, "/subscriptions/", 15) != 0 && strncmp(id, "/providers/", 11) != 0)
 		return refuse(err, -EINVAL, "LinkedInvalidPropertyId", target,
 			      "%s: id '%s' must begin with /subscriptions/ or /providers/", target,
@@ -189,7 +214,7 @@ int image_source_load(struct app *a, const struct arm_principal *who, const char
 		err_target(err, "%s", target);
 		return err_ctx(err, r, "%s", target);
 	}
-	r = load(a, who, &p, region, target, &s, err);
+	r = load(a, who, &p, false, region, target, &s, err);
 	if (r < 0) {
 		image_source_done(&s);
 		return r;

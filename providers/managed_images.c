@@ -68,8 +68,8 @@ static int take_run(struct arm_call *c, struct err *err)
 	if (!is_type(json_str_at(c->doc, I_RUN), TYPE_RUN))
 		return refuse(err, -EINVAL, "InvalidParameter", I_RUN,
 			      I_RUN ": the id of a run (Kiln.Images/runs) expected");
-	r = image_source_load(c->app, c->who, json_str_at(c->doc, I_RUN), location ? location : "",
-			      I_RUN, &s, err);
+	r = image_source_load(c->app, c->who, c->id->subscription, json_str_at(c->doc, I_RUN),
+			      location ? location : "", I_RUN, &s, err);
 	if (r == 0)
 		r = set_fact(c, s.facts, "osType", I_OS_DISK ".osType", err);
 	if (r == 0)

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-/* clang-format off */
+/* clang-format off: one line for each */
 const struct arm_type *const provider_types[] = {
 	&type_tenants,
 	&type_subscriptions,
@@ -19,6 +19,14 @@ const struct arm_type *const provider_types[] = {
 	&type_galleries,
 	&type_gallery_images,
 	&type_gallery_versions,
+	&type_soft_deleted,
+	&type_shared_galleries,
+	&type_shared_images,
+	&type_shared_versions,
+	&type_community_galleries,
+	&type_community_images,
+	&type_community_versions,
+	&type_resource_graph,
 	&type_managed_images,
 	&type_disks,
 	&type_snapshots,

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "providers/common.h"
 #include "providers/registry.h"
+#include "providers/soft_delete.h"
 
 #define BATCH 100 /* ids at a time of what a group's deletion deletes */
 
@@ -83,9 +84,15 @@ static int group_delete_job(struct arm_job *job, struct err *err)
 {
 	/* Templates first: what still runs refuses, and then nothing was deleted yet. */
 	static const char *const order[][2] = {
-		{TYPE_TEMPLATE, "2025-10-01"},  {TYPE_VERSION, API_GALLERY},
-		{TYPE_DEFINITION, API_GALLERY}, {TYPE_GALLERY, API_GALLERY},
-		{TYPE_IMAGE, API_IMAGE},        {TYPE_RUN, API_RUN},
+		{TYPE_TEMPLATE, "2025-10-01"},
+		{TYPE_VERSION, API_GALLERY},
+		{TYPE_SOFT_DELETED, API_GALLERY},
+		{TYPE_DEFINITION, API_GALLERY},
+		{TYPE_GALLERY, API_GALLERY},
+		{TYPE_IMAGE, API_IMAGE},
+		{TYPE_SNAPSHOT, API_DISK},
+		{TYPE_DISK, API_DISK},
+		{TYPE_RUN, API_RUN},
 	};
 	const size_t n = ARRAY_SIZE(order);
 

@@ -200,7 +200,8 @@ int template_resolve(void *arg, const json_t *source, struct bake_source *ret, s
 		shared ? "properties.source.imageVersionId" : "properties.source.imageId";
 	const char *id = json_str_at(source, shared ? "imageVersionId" : "imageId");
 	struct image_source s = {.region = -1};
-	int r = image_source_load(t->app, t->job->who, id ? id : "", t->location, field, &s, err);
+	int r = image_source_load(t->app, t->job->who, t->job->id->subscription, id ? id : "",
+				  t->location, field, &s, err);
 
 	if (r < 0) {
 		err_arm(err, shared ? "BadSharedImageVersionSource" : "BadManagedImageSource");

@@ -5,6 +5,7 @@
 #include "base/timeutil.h"
 #include "providers/disk_set.h"
 #include "providers/shallow.h"
+#include "providers/soft_delete.h"
 #include "providers/version_job.h"
 #include "providers/version_regions.h"
 #include "providers/version_rules.h"
@@ -317,8 +318,10 @@ static int sync_finish(struct sync *s, struct err *err)
 int version_sync_job(struct arm_job *job, struct err *err)
 {
 	struct sync s = {.job = job, .app = job->app};
-	int r = sync_open(&s, err);
+	int r = json_bool_at(job->params, "restore", false) ? soft_delete_forget(job, err) : 0;
 
+	if (r == 0)
+		r = sync_open(&s, err);
 	if (r == 0)
 		r = sync_targets(&s, err);
 	if (r == 0)
@@ -346,6 +349,8 @@ int version_delete_job(struct arm_job *job, struct err *err)
 
 	if (r == 0)
 		r = catalog_put(a, home, job->id->text, job->doc, true, err);
+	if (r == 0 && json_bool_at(job->params, "soft", false))
+		return soft_delete_keep(job, err);
 	if (r == 0)
 		r = shallow_drop(a, job->doc, job->id->key, -1, err);
 	return r < 0 ? r : disk_set_drop_doc(a, job->doc, "version", job->id->key, err);

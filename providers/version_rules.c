@@ -55,9 +55,9 @@ static int check_common(struct arm_call *c, struct err *err)
 		return refuse(err, -EINVAL, "InvalidParameter",
 			      V_PROFILE ".targetExtendedLocations",
 			      V_PROFILE ".targetExtendedLocations: there are no edge zones here");
-	if (json_bool_at(c->body, "properties.restore", false))
+	if (c->old && json_bool_at(c->body, "properties.restore", false))
 		return refuse(err, -EINVAL, "InvalidParameter", "properties.restore",
-			      "properties.restore: no soft-deleted version of this name exists");
+			      "properties.restore: the version is not deleted");
 	if (check_uefi(c, err) < 0)
 		return -EINVAL;
 	return check_future(c, V_PROFILE ".endOfLifeDate", err);

@@ -98,7 +98,8 @@ static int take_image(struct arm_call *c, const char *id, const char *target, st
 	const char *location = json_str_at(c->doc, "location");
 	auto_image_source struct image_source s = {.region = -1};
 	const struct app *a = c->app;
-	int r = image_source_load(c->app, c->who, id, location ? location : "", target, &s, err);
+	int r = image_source_load(c->app, c->who, c->id->subscription, id, location ? location : "",
+				  target, &s, err);
 
 	if (r < 0)
 		return r;

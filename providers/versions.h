@@ -52,14 +52,16 @@ int image_source_lun(struct image_source *s, int64_t lun, const char *target, st
  * image_source_load() - a disk by id: gallery version (also latest), managed image, disk,
  * snapshot, or run
  * @who: must be allowed to read it
+ * @subscription: for which it is wanted; /SharedGalleries/ ids must be shared with it (NULL: with
+ *	anyone)
  * @region: normalized; the disk must be whole there (versions: a completed replica); a run's
  *	artefact may lie elsewhere
  * @target: the field that names it, for messages
  *
  * Return: 0, -ENOENT, -EINVAL (no such kind of source, not in the region, not ready), -EACCES.
  */
-int image_source_load(struct app *a, const struct arm_principal *who, const char *id,
-		      const char *region, const char *target, struct image_source *ret,
-		      struct err *err);
+int image_source_load(struct app *a, const struct arm_principal *who, const char *subscription,
+		      const char *id, const char *region, const char *target,
+		      struct image_source *ret, struct err *err);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timeutil.h"
 
 #define LOOK_MS  1000
 #define JOBS_MAX 256
@@ -69,8 +70,21 @@ static void drain(int fd)
 		;
 }
 
+/* Jobs that the chores start are found by the look that follows. */
+static void do_chores(const struct worker_config *c, int64_t *next_ns)
+{
+	int64_t now = time_mono_ns();
+
+	if (!c->chores || now < *next_ns)
+		return;
+	*next_ns = now + (int64_t) c->chores_ms * 1000000;
+	c->chores(c->chores_arg);
+}
+
 static void look(struct workers *w)
 {
+	int64_t next = 0;
+
 	struct pollfd fds[] = {
 		{.fd = w->config->cancel->event_fd, .events = POLLIN},
 		{.fd = w->config->wake_fd, .events = POLLIN},
@@ -81,6 +95,7 @@ static void look(struct workers *w)
 
 		if (told)
 			drain(fds[1].fd);
+		do_chores(w->config, &next);
 		wake(w, told);
 		fds[1].revents = 0;
 		(void) poll(fds, ARRAY_SIZE(fds), LOOK_MS);

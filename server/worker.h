@@ -10,7 +10,10 @@
 
 struct worker_config {
 	struct arm *arm;
-	unsigned jobs;         /* at the same time */
+	unsigned jobs;             /* at the same time */
+	void (*chores)(void *arg); /* called at the beginning and every @chores_ms; NULL = none */
+	void *chores_arg;
+	int chores_ms;
 	int wake_fd;           /* datagram socket, or -1; stays the caller's */
 	struct cancel *cancel; /* set: stop. -ESHUTDOWN: jobs are handed back, due for anybody;
 				  another reason cancels them */

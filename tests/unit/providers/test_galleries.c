@@ -104,10 +104,6 @@ static void bad_bodies(void **state)
 	expect_error(h, "PUT", "@galleries/g1", V23,
 		     "{'location':'eastus','properties':{'sharingProfile':{'permissions':'All'}}}",
 		     400, "InvalidParameter", "properties.sharingProfile.permissions");
-	expect_error(h, "PUT", "@galleries/g1", V23,
-		     "{'location':'eastus','properties':{'softDeletePolicy':"
-		     "{'isSoftDeleteEnabled':true}}}",
-		     400, "InvalidParameter", "properties.softDeletePolicy.isSoftDeleteEnabled");
 	expect_ok(h, "PUT", "@galleries/g1", V23,
 		  "{'location':'eastus','properties':{'softDeletePolicy':"
 		  "{'isSoftDeleteEnabled':false},'sharingProfile':{'permissions':'Private'}}}");

@@ -242,7 +242,8 @@ static void sources_that_cannot_be(void **state)
 		const char *code;
 	} ids[] = {
 		{"relative", 400, "LinkedInvalidPropertyId"},
-		{"/sharedGalleries/x/Images/y", 400, "LinkedInvalidPropertyId"},
+		{"/sharedGalleries/x/Images/y", 404, "GalleryImageNotFound"},
+		{"/sharedGalleries/x", 400, "LinkedInvalidPropertyId"},
 		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v",
 		 400, "InvalidParameter"},
 		{"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/d", 404,
