@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #define CONNECTIONS 8 /* unless db_limit() says otherwise */
+#define LOST_MAX    8 /* connections that may be lost before anything was done */
 
 int db_init(struct db *db, const struct db_ops *ops, unsigned max)
 {
@@ -240,7 +241,7 @@ static int read_alone(struct db *db, const char *sql, const struct db_value *par
 {
 	/* A server that was restarted has cut every idle connection; the first to notice connects
 	 * anew, which waits for the server. */
-	for (bool again = false;; again = true) {
+	for (unsigned lost = 0;; lost++) {
 		struct db_conn *c;
 		bool broken;
 		int r = acquire(db, false, &c, err);
@@ -250,7 +251,7 @@ static int read_alone(struct db *db, const char *sql, const struct db_value *par
 		r = db->ops->query(c, sql, params, n, row, arg, NULL, err);
 		broken = c->broken;
 		release(c);
-		if (!broken || again)
+		if (!broken || lost == LOST_MAX)
 			return r;
 		err_done(err);
 	}
@@ -305,7 +306,7 @@ static int begin(struct db *db, enum db_tx tx, struct err *err)
 		c->depth++;
 		return 0;
 	}
-	for (bool again = false;; again = true) {
+	for (unsigned lost = 0;; lost++) {
 		bool broken;
 		int r = acquire(db, tx == DB_TX_WRITE || (tx == DB_TX_ROWS && db->ops->one_writer),
 				&c, err);
@@ -320,7 +321,7 @@ static int begin(struct db *db, enum db_tx tx, struct err *err)
 		}
 		broken = c->broken;
 		release(c);
-		if (!broken || again)
+		if (!broken || lost == LOST_MAX)
 			return r;
 		err_done(err);
 	}

@@ -18,6 +18,7 @@
 
 #define CACHE_SLOTS   128 /* prepared statements kept; direct-mapped by hash of their text */
 #define DIAL_MS       10000
+#define LOST_MAX      8 /* new connections lost before they were of use */
 #define OID_INT8      20
 #define OID_TEXT      25
 #define OID_BYTEA     17
@@ -315,14 +316,20 @@ static int configure(struct conn *c, struct err *err)
 static int connect_to(struct db *db, bool writer, struct db_conn **ret, struct err *err)
 {
 	struct conn *c = calloc(1, sizeof(*c));
+	unsigned lost = 0;
 	int r;
 
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	c->base.db = db;
-	r = pg_dial(url_of(db), DIAL_MS, &c->h, err);
-	if (r >= 0)
-		r = configure(c, err);
+	do {
+		PQfinish(take_ptr(c->h));
+		err_done(err);
+		c->base.broken = false;
+		r = pg_dial(url_of(db), DIAL_MS, &c->h, err);
+		if (r >= 0)
+			r = configure(c, err);
+	} while (r < 0 && c->base.broken && lost++ < LOST_MAX);
 	if (r < 0) {
 		disconnect(&c->base);
 		return r;

@@ -10,6 +10,7 @@
 
 #define PAUSE_MIN_MS    20
 #define PAUSE_MAX_MS    500
+#define REFUSED_MAX     3
 #define RESOLVE_MS      60000
 #define RESOLVE_DIAL_MS 10000
 #define OLDEST_SERVER   130000 /* has pg_current_xact_id() */
@@ -49,7 +50,8 @@ static int64_t now_ms(void)
 	return time_mono_ns() / 1000000;
 }
 
-/* A server that refuses for good (password, no such database) still answers a ping. */
+/* A server that refuses for good (password, no such database) still answers a ping; one that has
+ * come up in between does too. */
 static bool may_come_up(const char *url)
 {
 	static const char *const keys[] = {"connect_timeout", "dbname", NULL};
@@ -71,6 +73,7 @@ int pg_dial(const char *url, int64_t wait_ms, PGconn **ret, struct err *err)
 {
 	int64_t end = now_ms() + wait_ms;
 	int pause = PAUSE_MIN_MS, r;
+	unsigned refused = 0;
 	char text[512];
 
 	for (;;) {
@@ -89,7 +92,7 @@ int pg_dial(const char *url, int64_t wait_ms, PGconn **ret, struct err *err)
 		}
 		first_line(PQerrorMessage(h), text, sizeof(text));
 		PQfinish(h);
-		if (!may_come_up(url))
+		if (!may_come_up(url) && ++refused == REFUSED_MAX)
 			return err_set(err, -EIO, "database: %s", text);
 		if (now_ms() + pause > end)
 			break;
