@@ -31,6 +31,7 @@ struct serve {
 	char *access_log;    /* default path */
 	char *wake;          /* RUN/worker.sock */
 	int tcp_fd, unix_fd; /* until the server has them */
+	uid_t owner_uid;     /* of the data directory */
 	pid_t keeper;        /* of the worker; 0 = none */
 	int keeper_fd;       /* its pidfd */
 	int lifeline_fd;     /* the keeper stops when this is closed */
@@ -134,6 +135,24 @@ static int start_worker(struct serve *s, struct err *err)
 	return r;
 }
 
+/* For ever, and before anything that comes from outside is looked at. */
+static int drop_user(struct serve *s, struct err *err)
+{
+	struct stat st;
+	int r;
+
+	if (stat(s->app->data_dir, &st) < 0)
+		return err_set(err, err_errno(), "%s", s->app->data_dir);
+	s->owner_uid = st.st_uid;
+	r = user_drop(&s->user, err);
+	if (r >= 0 && access(s->app->data_dir, R_OK | X_OK) < 0) {
+		r = err_set(err, err_errno(), "user " SERVER_USER " cannot reach %s",
+			    s->app->data_dir);
+		err_hint(err, "let others pass through the directories above it (chmod o+x)");
+	}
+	return r;
+}
+
 static int open_login(struct serve *s, struct err *err)
 {
 	auto_free char *dir = path_join(s->app->data_dir, "login");
@@ -145,7 +164,6 @@ static int open_login(struct serve *s, struct err *err)
 
 static int start_server(struct serve *s, struct err *err)
 {
-	struct stat st;
 	struct server_config c = {
 		.arm = s->app->arm,
 		.login = s->login,
@@ -158,9 +176,7 @@ static int start_server(struct serve *s, struct err *err)
 	};
 	const char *url = json_str_at(s->app->config, "database");
 
-	if (stat(s->app->data_dir, &st) < 0)
-		return err_set(err, err_errno(), "%s", s->app->data_dir);
-	c.owner_uid = st.st_uid;
+	c.owner_uid = s->owner_uid;
 	c.reads_may_wait = url && !str_starts(url, "sqlite:");
 	s->tcp_fd = s->unix_fd = -1; /* the server closes them, also when it cannot start */
 	return server_start(&c, &s->server, err);
@@ -187,7 +203,7 @@ static int serve_open(struct serve *s, const struct cli_args *args, struct err *
 	if (r >= 0 && !cli_flag(args, "--no-worker"))
 		r = start_worker(s, err);
 	if (r >= 0)
-		r = user_drop(&s->user, err);
+		r = drop_user(s, err);
 	if (r >= 0)
 		r = open_login(s, err);
 	return r < 0 ? r : start_server(s, err);

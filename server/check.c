@@ -150,22 +150,25 @@ static bool local_owner(const struct exchange *e)
 
 static void unauthenticated(struct exchange *e, struct err *err)
 {
+	static const char *const said[][2] = {
+		{"ExpiredAuthenticationToken", "The access token has expired."},
+		{"InvalidAuthenticationToken", "The access token is invalid."},
+		{"AuthenticationFailed",
+		 "Authentication failed. The 'Authorization' header is missing or is no bearer "
+		 "token."},
+	};
 	struct login *l = e->server->config.login;
+	size_t i = 0;
 
-	if (!err->arm && err->code != -EACCES) {
+	if (err->code != -EACCES) {
 		exchange_refuse(e, 503, "ServerBusy", "The token could not be checked now.", false);
 		e->retry_after_s = 1;
 		e->res.detail = strdup(err_str(err));
 		return;
 	}
-	exchange_refuse(e, 401, err->arm ? err->arm : "AuthenticationFailed",
-			str_eq(err->arm, "ExpiredAuthenticationToken")
-				? "The access token has expired."
-			: str_eq(err->arm, "InvalidAuthenticationToken")
-				? "The access token is invalid."
-				: "Authentication failed. The 'Authorization' header is missing "
-				  "or is no bearer token.",
-			false);
+	while (i < ARRAY_SIZE(said) - 1 && !str_eq(said[i][0], err->arm))
+		i++;
+	exchange_refuse(e, 401, said[i][0], said[i][1], false);
 	e->challenge = l ? login_challenge(l, e->base_url, err) : strdup("Bearer");
 }
 

@@ -88,7 +88,8 @@ const char *exchange_header(void *arg, const char *name);
 
 /** check_request() - framing, limits, who asks, quota. Refusals are noted in @e. */
 void check_request(struct exchange *e);
-/** exchange_refuse() - answer with an ARM error; @close: and end the connection. */
+/** exchange_refuse() - answer with an ARM error; @close: and end the connection. Texts are static.
+ */
 void exchange_refuse(struct exchange *e, int status, const char *code, const char *message,
 		     bool close);
 
