@@ -196,7 +196,7 @@ static int place(struct listing *l, const struct resource *row, bool by_key)
 }
 
 /* Rows of one batch until the page is full. *@ret: how many were looked at. */
-static int take_rows(struct listing *l, const struct resource_query *q, const struct resource *rows,
+static int take_rows(struct listing *l, const struct resource_query *q, struct resource *rows,
 		     size_t n, size_t *ret)
 {
 	size_t i;
