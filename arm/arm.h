@@ -426,6 +426,12 @@ int arm_work(struct arm *arm, const char *operation_id, const struct event_sink 
 int arm_job_counts(struct arm *arm, uint64_t *ret_queued, uint64_t *ret_running, struct err *err);
 /** arm_cancel() - ask a running or queued operation to stop; the worker sees it within a second. */
 int arm_cancel(struct arm *arm, const char *operation_id, struct err *err);
+/** arm_operations() - operations on what is below an id (a subscription) that @who may read, newest
+ *  first, at most @limit: an array of {"name", "properties": {"status", "percentComplete", "kind",
+ *  "resourceId", "startTime", "endTime"?, "createdBy", "cancelRequested", "error"?}}. New
+ *  reference. @operation_id: only this one, or NULL = all. */
+int arm_operations(struct arm *arm, const struct arm_principal *who, const char *id,
+		   const char *operation_id, unsigned limit, json_t **ret, struct err *err);
 /** arm_running() - id of the operation that runs or waits on a resource into @ret, or "". */
 int arm_running(struct arm *arm, const char *resource_id, char ret[UUID_STR_LEN], struct err *err);
 

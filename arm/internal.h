@@ -194,6 +194,11 @@ int state_set(json_t *doc, const char *state);
 
 /** operation_url() - relative; @monitor: the Location style. Caller frees. */
 char *operation_url(const struct arm *arm, const struct operation *o, bool monitor);
+/** operation_status() - "InProgress", "Succeeded", "Failed" or "Canceled". */
+const char *operation_status(const struct operation *o);
+/** operation_error() - what @who may see of why it failed or was cancelled; new reference, NULL for
+ *  others. The host's own words are for the host's owner only. */
+json_t *operation_error(const struct operation *o, const struct arm_principal *who);
 /** operation_failure() - the err of an ended operation that did not succeed; 0 when it did. */
 int operation_failure(const struct operation *o, struct err *err);
 /** url_absolute() - with the request's base or the endpoint; caller frees. */

@@ -47,7 +47,7 @@ char *operation_url(const struct arm *arm, const struct operation *o, bool monit
 		    o->api_version, monitor ? "&monitor=true" : "");
 }
 
-static const char *status_name(const struct operation *o)
+const char *operation_status(const struct operation *o)
 {
 	static const char *const names[] = {
 		[OPERATION_RUNNING] = "InProgress",
@@ -66,16 +66,17 @@ int operation_failure(const struct operation *o, struct err *err)
 	return error_from_json(o->error, err);
 }
 
-/* The stored error keeps the host's own words apart; only the owner of the host sees them. */
-static json_t *wire_error(const struct request *rq, const struct operation *o)
+json_t *operation_error(const struct operation *o, const struct arm_principal *who)
 {
-	json_t *j = o->error ? json_copy(o->error)
-			     : json_pack("{s:s, s:s}", "code", "OperationFailed", "message",
-					 "The operation failed.");
-	json_t *detail = json_object_get(j, "detail");
+	json_t *j;
 
-	if (j && detail && rq->req->who && rq->req->who->local_owner &&
-	    json_object_set(j, "message", detail) < 0) {
+	if (o->state != OPERATION_FAILED && o->state != OPERATION_CANCELED)
+		return NULL;
+	j = o->error ? json_copy(o->error)
+		     : json_pack("{s:s, s:s}", "code", "OperationFailed", "message",
+				 "The operation failed.");
+	if (j && json_object_get(j, "detail") && who && who->local_owner &&
+	    json_object_set(j, "message", json_object_get(j, "detail")) < 0) {
 		json_decref(j);
 		return NULL;
 	}
@@ -107,7 +108,7 @@ static int status_body(struct request *rq, const struct operation *o)
 	if (r >= 0)
 		r = put(j, "name", json_string(o->id));
 	if (r >= 0)
-		r = put(j, "status", json_string(status_name(o)));
+		r = put(j, "status", json_string(operation_status(o)));
 	if (r >= 0)
 		r = put_time(j, "startTime", o->started_us ? o->started_us : o->created_us);
 	if (r >= 0)
@@ -117,7 +118,7 @@ static int status_body(struct request *rq, const struct operation *o)
 	if (r >= 0 && o->state == OPERATION_SUCCEEDED && o->result)
 		r = put(j, "properties", json_pack("{s:O}", "output", o->result));
 	if (r >= 0 && (o->state == OPERATION_FAILED || o->state == OPERATION_CANCELED))
-		r = put(j, "error", wire_error(rq, o));
+		r = put(j, "error", operation_error(o, rq->req->who));
 	rq->res->status = 200;
 	if (o->state == OPERATION_RUNNING)
 		rq->res->retry_after_s = 1;
@@ -150,7 +151,7 @@ static int monitor_body(struct request *rq, const struct operation *o)
 		return rq->res->location ? 0 : -ENOMEM;
 	}
 	if (o->state != OPERATION_SUCCEEDED) {
-		json_t *e = wire_error(rq, o);
+		json_t *e = operation_error(o, rq->req->who);
 
 		rq->res->status = 409;
 		rq->res->body = e ? json_pack("{s:o}", "error", e) : NULL;

@@ -30,5 +30,10 @@ extern const struct cli_command cmd_image_list, cmd_image_show, cmd_image_delete
 extern const struct cli_command cmd_login;
 extern const struct cli_command cmd_context_list, cmd_context_use;
 extern const struct cli_command cmd_logout;
+extern const struct cli_command cmd_operation_list, cmd_operation_show, cmd_operation_cancel;
+extern const struct cli_command cmd_disk_list, cmd_disk_show, cmd_disk_create, cmd_disk_grant,
+	cmd_disk_revoke, cmd_disk_delete;
+extern const struct cli_command cmd_snapshot_list, cmd_snapshot_show, cmd_snapshot_create,
+	cmd_snapshot_delete;
 
 #endif

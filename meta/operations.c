@@ -121,6 +121,32 @@ int operation_active(struct meta *m, const char *key, struct operation *ret, str
 		      err);
 }
 
+struct lister {
+	operation_fn *fn;
+	void *arg;
+};
+
+static int row_listed(void *arg, const struct db_row *row)
+{
+	const struct lister *l = arg;
+	auto_operation struct operation o = {0};
+	int r = row_operation(&o, row);
+
+	return r < 0 ? r : l->fn(l->arg, &o);
+}
+
+int operation_list(struct meta *m, const char *prefix, unsigned limit, operation_fn *fn, void *arg,
+		   struct err *err)
+{
+	struct lister l = {fn, arg};
+	struct db_value p[] = {DBT(prefix), DBT(prefix), DBI(limit)};
+
+	return db_query(meta_db(m),
+			"SELECT " COLUMNS " FROM operation"
+			" WHERE substr(key, 1, length(?)) = ? ORDER BY created_us DESC, id LIMIT ?",
+			p, ARRAY_SIZE(p), row_listed, &l, NULL, err);
+}
+
 int operation_cancel(struct meta *m, const char *id, struct err *err)
 {
 	struct db_value p[] = {DBT(id)};

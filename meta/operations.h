@@ -46,6 +46,11 @@ int operation_create(struct meta *m, const struct operation *o, struct err *err)
 int operation_get(struct meta *m, const char *id, struct operation *ret, struct err *err);
 /** operation_active() - the one that is active on a resource. 0 or -ENOENT. */
 int operation_active(struct meta *m, const char *key, struct operation *ret, struct err *err);
+/** operation_list() - on resources whose key begins with @prefix, newest first, at most @limit;
+ *  @fn takes each (and releases nothing) and returns 0 or an error that ends it. */
+typedef int operation_fn(void *arg, const struct operation *o);
+int operation_list(struct meta *m, const char *prefix, unsigned limit, operation_fn *fn, void *arg,
+		   struct err *err);
 /** operation_cancel() - set the flag of an active one. -ENOENT: unknown or ended already. */
 int operation_cancel(struct meta *m, const char *id, struct err *err);
 /** operation_end() - final state; @error and @result may be NULL. -ENOENT when not active. */

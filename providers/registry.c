@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-/* clang-format off: one line for each */
+/* clang-format off: one a line, so that additions merge */
 const struct arm_type *const provider_types[] = {
 	&type_tenants,
 	&type_subscriptions,
@@ -16,6 +16,7 @@ const struct arm_type *const provider_types[] = {
 	&type_locks,
 	&type_permissions,
 	&type_deny_assignments,
+	&type_operations,
 	&type_galleries,
 	&type_gallery_images,
 	&type_gallery_versions,

@@ -146,6 +146,19 @@ check noun-jq 0 "$KILN" gallery list -g verbs --jq '.[] | .name, (.tags // {} | 
 if [ "$(cat "$out")" = $'words\n0' ]; then ok noun-jq-lines; else not_ok noun-jq-lines; fi
 check noun-jq-bad 3 "$KILN" gallery list --jq '.['
 check noun-format 2 "$KILN" gallery list -o xml
+check noun-disk 0 "$KILN" disk create d1 -g verbs --from Empty --size-gb 1 --json
+json noun-disk-state '.properties.diskState == "Unattached" and .properties.diskSizeGB == 1'
+check noun-disk-copy 0 "$KILN" snapshot create s1 -g verbs --from Copy \
+	--source /resourceGroups/verbs/providers/Microsoft.Compute/disks/d1
+check noun-no-wait 0 "$KILN" gallery create later -g verbs --no-wait
+check operations 0 "$KILN" operation list --jq '[.[] | select(.properties.status == "InProgress")][0].name'
+queued=$(cat "$out")
+check operation-cancel 0 "$KILN" operation cancel "$queued"
+check operation-ends 0 "$KILN" gallery update later --tag a=b
+check operation-show 0 "$KILN" operation show "$queued" --json
+json operation-cancelled '.properties.status == "Canceled"'
+check operation-ended 3 "$KILN" operation cancel "$queued"
+check operation-none 1 "$KILN" operation show none
 check noun-update 0 "$KILN" gallery update words --set properties.description=other --tag a=b --json
 json noun-updated '.properties.description == "other" and .tags.a == "b"'
 check noun-nothing 2 "$KILN" gallery update words
