@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "providers/identity.h"
 
+#include "arm/roles.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
@@ -239,13 +240,9 @@ int identity_remove_key(struct arm_call *c, const char *path, struct err *err)
 
 /* ---- The first one -------------------------------------------------------------------------- */
 
-static int seed_principal(struct app *a, const char *client_id, struct err *err)
+/* A request of the local owner. @target and @body are NULL when memory ran out; @body is stolen. */
+static int seed_put(struct app *a, const char *target, json_t *body, struct err *err)
 {
-	auto_free char *target = strf("/providers/" TYPE_PRINCIPAL "/admin-%.8s?api-version=%s",
-				      client_id, API_IDENTITY);
-	auto_json json_t *body =
-		json_pack("{s:{s:s, s:s, s:s}}", "properties", "appId", client_id, "objectId",
-			  client_id, "displayName", "kiln administrator (admin.json)");
 	auto_free char *text = body ? json_compact(body) : NULL;
 	struct arm_response res = {0};
 	struct arm_request q = {.method = "PUT",
@@ -255,14 +252,41 @@ static int seed_principal(struct app *a, const char *client_id, struct err *err)
 				.who = &a->owner};
 	int r = 0;
 
+	json_decref(body);
 	if (!target || !text)
 		return no_memory(err);
 	arm_handle(a->arm, &q, &res);
 	if (res.status >= 300)
-		r = err_set(err, -EIO, "the administrator's service principal: %s",
+		r = err_set(err, -EIO, "the administrator of admin.json: %s",
 			    json_str_at(res.body, "error.message"));
 	arm_response_done(&res);
 	return r;
+}
+
+static int seed_principal(struct app *a, const char *client_id, struct err *err)
+{
+	auto_free char *target = strf("/providers/" TYPE_PRINCIPAL "/admin-%.8s?api-version=%s",
+				      client_id, API_IDENTITY);
+
+	return seed_put(a, target,
+			json_pack("{s:{s:s, s:s, s:s}}", "properties", "appId", client_id,
+				  "objectId", client_id, "displayName",
+				  "kiln administrator (admin.json)"),
+			err);
+}
+
+/* Owner of everything. */
+static int seed_role(struct app *a, const char *client_id, struct err *err)
+{
+	auto_free char *target = strf("/providers/Microsoft.Authorization/roleAssignments/%s"
+				      "?api-version=2022-04-01",
+				      client_id);
+
+	return seed_put(a, target,
+			json_pack("{s:{s:s, s:s, s:s}}", "properties", "roleDefinitionId",
+				  "/providers/Microsoft.Authorization/roleDefinitions/" ROLE_OWNER,
+				  "principalId", client_id, "principalType", "ServicePrincipal"),
+			err);
 }
 
 static int seed_secret(struct app *a, const char *client_id, struct err *err)
@@ -296,7 +320,9 @@ static int seed(struct app *a, const char *client_id, const char *mark, struct e
 	if (r < 0 || n > 1) /* somebody else was first */
 		return r;
 	r = seed_principal(a, client_id, err);
-	return r < 0 ? r : seed_secret(a, client_id, err);
+	if (r >= 0)
+		r = seed_secret(a, client_id, err);
+	return r < 0 ? r : seed_role(a, client_id, err);
 }
 
 /* Once: an administrator who deletes it later means it. */

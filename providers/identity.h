@@ -4,14 +4,13 @@
 #define KILN_PROVIDERS_IDENTITY_H
 
 #include "providers/common.h"
+#include "providers/roles_common.h"
 
 #define API_IDENTITY "2026-11-01"
 
 #define TYPE_PRINCIPAL "Kiln.Identity/servicePrincipals"
 #define TYPE_USER      "Kiln.Identity/users"
 #define TYPE_USERGROUP "Kiln.Identity/groups"
-
-#define GUID_PATTERN "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 /**
  * identity_allowed() - may the caller give somebody the means to act as this principal?

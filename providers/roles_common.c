@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/identity.h"
+#include "providers/identity.h"
 #include "providers/roles_common.h"
 
 #include <strings.h>
@@ -79,15 +81,75 @@ bool role_assignable(const json_t *role, const char *scope)
 
 /* ---- Principals --------------------------------------------------------------------------- */
 
+/* What principalType says of a resource of Kiln.Identity. */
+static const char *kind_of(const char *key)
+{
+	static const struct {
+		const char *type, *kind;
+	} kinds[] = {
+		{TYPE_PRINCIPAL, "ServicePrincipal"},
+		{TYPE_USER, "User"},
+		{TYPE_USERGROUP, "Group"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (is_type(key, kinds[i].type))
+			return kinds[i].kind;
+	return "Unknown";
+}
+
+/* Is the principal one of the scope's tenant? */
+static int same_tenant(struct arm_call *c, const char *key, struct err *err)
+{
+	auto_free char *tenant = NULL;
+	auto_json json_t *doc = NULL;
+	int r = arm_tenant_of(c->arm, c->id->text, &tenant, err);
+
+	if (r >= 0)
+		r = arm_load(c->arm, key, &doc, err);
+	if (r >= 0 && !str_eq_nocase(json_str_at(doc, "properties.tenantId"), tenant))
+		r = -ENOENT;
+	return r;
+}
+
 int principal_check(struct arm_call *c, const char *field, const char *kind_field, struct err *err)
 {
-	(void) field;
-	return set_default(c->doc, kind_field, "ServicePrincipal", err);
+	struct app *a = c->app;
+	const char *given = json_str_at(c->doc, kind_field);
+	auto_free char *id = str_lower(json_str_at(c->doc, field)), *key = NULL;
+	int r = id ? identity_by_object(a->meta, id, &key, err) : no_memory(err);
+
+	if (r >= 0)
+		r = same_tenant(c, key, err);
+	if (r == -ENOENT) {
+		err_done(err);
+		return refuse(err, -EINVAL, "PrincipalNotFound", field,
+			      "Principal %s does not exist in the directory.", id);
+	}
+	if (r < 0)
+		return r;
+	if (given && !str_eq_nocase(given, kind_of(key)))
+		return refuse(err, -EINVAL, "UnmatchedPrincipalType", kind_field,
+			      "The PrincipalId '%s' has type '%s', which is different from the"
+			      " specified PrincipalType '%s'.",
+			      id, kind_of(key), given);
+	return set_str(c->doc, kind_field, kind_of(key), err);
 }
 
 int principal_includes(struct arm_call *c, const char *who, const char *holder, struct err *err)
 {
-	(void) c;
-	(void) err;
-	return strcasecmp(who, holder) == 0;
+	struct app *a = c->app;
+	auto_free char *member = str_lower(who);
+	auto_strv char **groups = NULL;
+	int r;
+
+	if (!member)
+		return no_memory(err);
+	if (str_eq_nocase(member, holder))
+		return 1;
+	r = identity_groups(a->meta, member, &groups, err);
+	for (char **g = groups; r >= 0 && g && *g; g++)
+		if (str_eq_nocase(*g, holder))
+			return 1;
+	return r < 0 ? r : 0;
 }

@@ -5,10 +5,12 @@
 #define A      "2022-04-01"
 #define R      "2021-04-01"
 #define L      "2016-09-01"
+#define I      "2026-11-01"
 #define AUTH   "/providers/Microsoft.Authorization"
 #define READER "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 #define OWNER  "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 #define IMAGES "cf7c76d2-98a3-4358-a134-615aa78bf44d"
+#define ADMIN  1 /* assignments that the tenant begins with: the administrator is Owner */
 #define CUSTOM "00000000-0000-4000-8000-00000000c001"
 
 static const struct arm_principal ann = {
@@ -22,6 +24,22 @@ static const struct arm_principal eve = {.object_id = "00000000-0000-4000-8000-0
 					 .name = "eve",
 					 .kind = "User",
 					 .tenant_id = "99999999-0000-4000-8000-000000000000"};
+
+/* Whom roles are given to must exist. */
+static int people_setup(void **state)
+{
+	struct harness *h;
+
+	assert_int_equal(harness_setup(state), 0);
+	h = *state;
+	expect_ok(h, "PUT", "/providers/Kiln.Identity/users/ann", I,
+		  "{'properties':{'objectId':'00000000-0000-4000-8000-0000000000a1'}}");
+	expect_ok(h, "PUT", "/providers/Kiln.Identity/servicePrincipals/bob", I,
+		  "{'properties':{'objectId':'00000000-0000-4000-8000-0000000000b1'}}");
+	expect_ok(h, "PUT", "/providers/Kiln.Identity/groups/f", I,
+		  "{'properties':{'objectId':'00000000-0000-4000-8000-0000000000f1'}}");
+	return 0;
+}
 
 static void assign_at(struct harness *h, const char *scope, unsigned n, const char *role,
 		      const char *principal)
@@ -208,10 +226,10 @@ static void assignment_lists(void **state)
 	assign_at(h, "$", 1, READER, ann.object_id);
 	assign_at(h, "~", 2, OWNER, bob.object_id);
 	assign_at(h, "@galleries/gal", 3, IMAGES, ann.object_id);
-	assert_int_equal(count(h, "$" AUTH "/roleAssignments"), 3);
-	assert_int_equal(count(h, "~" AUTH "/roleAssignments"), 3);
-	assert_int_equal(count(h, "~" AUTH "/roleAssignments?$filter=atScope()"), 2);
-	assert_int_equal(count(h, "$" AUTH "/roleAssignments?$filter=atScope()"), 1);
+	assert_int_equal(count(h, "$" AUTH "/roleAssignments"), 3 + ADMIN);
+	assert_int_equal(count(h, "~" AUTH "/roleAssignments"), 3 + ADMIN);
+	assert_int_equal(count(h, "~" AUTH "/roleAssignments?$filter=atScope()"), 2 + ADMIN);
+	assert_int_equal(count(h, "$" AUTH "/roleAssignments?$filter=atScope()"), 1 + ADMIN);
 	assert_int_equal(count(h, "~" AUTH "/roleAssignments?$filter=principalId%20eq%20'"
 				  "00000000-0000-4000-8000-0000000000a1'"),
 			 2);
@@ -224,11 +242,11 @@ static void assignment_lists(void **state)
 		     "InvalidFilterInQueryString", "$filter");
 	/* bob sees what holds at his group, not what ann has on the subscription below it */
 	assert_int_equal(as(h, &bob, "GET", "~" AUTH "/roleAssignments", A, NULL), 200);
-	assert_int_equal(json_array_size(json_object_get(h->body, "value")), 3);
+	assert_int_equal(json_array_size(json_object_get(h->body, "value")), 3 + ADMIN);
 	/* what is on a resource goes with it */
 	expect_ok(h, "DELETE", "@galleries/gal/images/def", V25, NULL);
 	expect_ok(h, "DELETE", "@galleries/gal", V25, NULL);
-	assert_int_equal(count(h, "$" AUTH "/roleAssignments"), 2);
+	assert_int_equal(count(h, "$" AUTH "/roleAssignments"), 2 + ADMIN);
 }
 
 static void definitions(void **state)
@@ -336,22 +354,22 @@ static void operations_are_their_starters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(nobody_may_anything, harness_setup,
+		cmocka_unit_test_setup_teardown(nobody_may_anything, people_setup,
 						harness_teardown),
-		cmocka_unit_test_setup_teardown(forbidden_looks_like_absent, harness_setup,
+		cmocka_unit_test_setup_teardown(forbidden_looks_like_absent, people_setup,
 						harness_teardown),
-		cmocka_unit_test_setup_teardown(roles_are_inherited_and_end_at_once, harness_setup,
+		cmocka_unit_test_setup_teardown(roles_are_inherited_and_end_at_once, people_setup,
 						harness_teardown),
-		cmocka_unit_test_setup_teardown(groups_bring_their_roles, harness_setup,
+		cmocka_unit_test_setup_teardown(groups_bring_their_roles, people_setup,
 						harness_teardown),
-		cmocka_unit_test_setup_teardown(lists_show_what_one_may_read, harness_setup,
+		cmocka_unit_test_setup_teardown(lists_show_what_one_may_read, people_setup,
 						harness_teardown),
-		cmocka_unit_test_setup_teardown(assignments, harness_setup, harness_teardown),
-		cmocka_unit_test_setup_teardown(assignment_lists, harness_setup, harness_teardown),
-		cmocka_unit_test_setup_teardown(definitions, harness_setup, harness_teardown),
-		cmocka_unit_test_setup_teardown(permissions, harness_setup, harness_teardown),
-		cmocka_unit_test_setup_teardown(locks, harness_setup, harness_teardown),
-		cmocka_unit_test_setup_teardown(operations_are_their_starters, harness_setup,
+		cmocka_unit_test_setup_teardown(assignments, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(assignment_lists, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(definitions, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(permissions, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(locks, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(operations_are_their_starters, people_setup,
 						harness_teardown),
 	};
 
