@@ -192,7 +192,7 @@ static int open_read(struct request *rq, bool *ret)
 	auto_free char *sub = NULL;
 
 	*ret = false;
-	if (!who || (!who->object_id && !who->local_owner) || rq->route.kind == ROUTE_ACTION)
+	if (!who || (!who->object_id && !who->local_owner))
 		return 0;
 	switch (rq->route.type->readers) {
 	case ARM_READERS_BY_ROLE:
@@ -263,6 +263,8 @@ int authorize_request(struct request *rq)
 
 	if (rq->route.kind == ROUTE_OPERATION)
 		return decide_operation(rq);
+	if (rq->route.kind == ROUTE_ACTION)
+		reads = str_eq(rq->route.action->right, "read");
 	if (reads) {
 		r = open_read(rq, &open);
 		if (r < 0 || open)

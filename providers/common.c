@@ -115,27 +115,6 @@ int check_future(const struct arm_call *c, const char *path, struct err *err)
 		      json_str_at(c->doc, path));
 }
 
-int tenant_of(struct arm *arm, const char *id, char **ret, struct err *err)
-{
-	const struct arm_config *config = arm_config(arm);
-	auto_arm_id struct arm_id a = {0};
-	auto_free char *scope = NULL;
-	auto_json json_t *doc = NULL;
-	const char *tenant = config->tenant_id;
-	int r = arm_id_parse(id, &a, err);
-
-	if (r == 0 && a.subscription && !str_eq_nocase(a.subscription, config->subscription_id)) {
-		scope = strf("/subscriptions/%s", a.subscription);
-		r = scope ? arm_load(arm, scope, &doc, NULL) : no_memory(err);
-		if (r == 0 && json_str_at(doc, "tenantId"))
-			tenant = json_str_at(doc, "tenantId");
-	}
-	if (r < 0 && r != -ENOENT)
-		return r;
-	*ret = strdup(tenant ? tenant : "");
-	return *ret ? 0 : no_memory(err);
-}
-
 int group_deleting(const struct arm_call *c, struct err *err)
 {
 	auto_free char *id =

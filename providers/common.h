@@ -11,16 +11,18 @@
 #define API_RUN     "2026-11-01"
 #define API_GROUP   "2025-04-01"
 
-#define TYPE_GROUP      "Microsoft.Resources/resourceGroups"
-#define TYPE_GALLERY    "Microsoft.Compute/galleries"
-#define TYPE_DEFINITION "Microsoft.Compute/galleries/images"
-#define TYPE_VERSION    "Microsoft.Compute/galleries/images/versions"
-#define TYPE_IMAGE      "Microsoft.Compute/images"
-#define TYPE_DISK       "Microsoft.Compute/disks"
-#define TYPE_SNAPSHOT   "Microsoft.Compute/snapshots"
-#define TYPE_TEMPLATE   "Microsoft.VirtualMachineImages/imageTemplates"
-#define TYPE_OUTPUT     "Microsoft.VirtualMachineImages/imageTemplates/runOutputs"
-#define TYPE_RUN        "Kiln.Images/runs"
+#define TYPE_GROUP       "Microsoft.Resources/resourceGroups"
+#define TYPE_GALLERY     "Microsoft.Compute/galleries"
+#define TYPE_DEFINITION  "Microsoft.Compute/galleries/images"
+#define TYPE_VERSION     "Microsoft.Compute/galleries/images/versions"
+#define TYPE_APP         "Microsoft.Compute/galleries/applications"
+#define TYPE_APP_VERSION "Microsoft.Compute/galleries/applications/versions"
+#define TYPE_IMAGE       "Microsoft.Compute/images"
+#define TYPE_DISK        "Microsoft.Compute/disks"
+#define TYPE_SNAPSHOT    "Microsoft.Compute/snapshots"
+#define TYPE_TEMPLATE    "Microsoft.VirtualMachineImages/imageTemplates"
+#define TYPE_OUTPUT      "Microsoft.VirtualMachineImages/imageTemplates/runOutputs"
+#define TYPE_RUN         "Kiln.Images/runs"
 
 #define GALLERY_OPERATIONS "providers/Microsoft.Compute/locations/%s/capsOperations"
 
@@ -51,8 +53,6 @@ int check_future(const struct arm_call *c, const char *path, struct err *err);
 /** date_us() - the date at @path in microseconds; false when absent. */
 bool date_us(const json_t *doc, const char *path, int64_t *ret);
 
-/** tenant_of() - the tenant of the subscription that an id is in; caller frees. */
-int tenant_of(struct arm *arm, const char *id, char **ret, struct err *err);
 /** expands() - does the request's $expand name @what (without case)? */
 bool expands(const struct arm_call *c, const char *what);
 

@@ -111,7 +111,7 @@ static int show_regions(const struct arm_call *c, struct err *err)
 	return 0;
 }
 
-static int version_view(struct arm_call *c, struct err *err)
+int version_view(struct arm_call *c, struct err *err)
 {
 	static const char *const hidden[] = {V_REPLICATION, V_FACTS, V_ORIGIN, S_IMPORTS};
 	json_t *status;
@@ -128,8 +128,8 @@ static int version_view(struct arm_call *c, struct err *err)
 
 /* ---- Shape ---------------------------------------------------------------------------------- */
 
-static const char *const storage_types[] = {"Standard_LRS", "Standard_ZRS", "Premium_LRS",
-					    "PremiumV2_LRS", NULL};
+const char *const version_storage_types[] = {"Standard_LRS", "Standard_ZRS", "Premium_LRS",
+					     "PremiumV2_LRS", NULL};
 static const char *const edge_storage[] = {"Standard_LRS", "Standard_ZRS", "Premium_LRS",
 					   "StandardSSD_LRS", NULL};
 static const char *const replication_modes[] = {"Full", "Shallow", NULL};
@@ -140,14 +140,14 @@ static const char *const signature_templates[] = {"NoSignatureTemplate",
 						  "MicrosoftWindowsTemplate", NULL};
 
 static const struct arm_field replica_set_fields[] = {
-	{"storageAccountType", ARM_STRING, ARM_NULLABLE, .values = storage_types},
+	{"storageAccountType", ARM_STRING, ARM_NULLABLE, .values = version_storage_types},
 	{"regionalReplicaCount", ARM_INT, ARM_NULLABLE, .min = 1, .max = 100},
 	{NULL},
 };
-static const struct arm_field target_fields[] = {
+const struct arm_field version_target_fields[] = {
 	{"name", ARM_STRING, ARM_REQUIRED | ARM_LOCATION},
 	{"regionalReplicaCount", ARM_INT, ARM_NULLABLE, .min = 1, .max = 100},
-	{"storageAccountType", ARM_STRING, ARM_NULLABLE, .values = storage_types},
+	{"storageAccountType", ARM_STRING, ARM_NULLABLE, .values = version_storage_types},
 	{"encryption", ARM_OBJECT, ARM_NULLABLE},
 	{"excludeFromLatest", ARM_BOOL, ARM_NULLABLE, .since = "2022-03-03"},
 	{"additionalReplicaSets", ARM_ARRAY, ARM_NULLABLE, .fields = replica_set_fields, .max = 8,
@@ -159,7 +159,7 @@ static const struct arm_field extended_location_fields[] = {
 	{"type", ARM_STRING, ARM_NULLABLE},
 	{NULL},
 };
-static const struct arm_field extended_fields[] = {
+const struct arm_field version_edge_fields[] = {
 	{"name", ARM_STRING, ARM_NULLABLE},
 	{"extendedLocation", ARM_OBJECT, ARM_NULLABLE, .fields = extended_location_fields},
 	{"extendedLocationReplicaCount", ARM_INT, ARM_NULLABLE, .min = 1, .max = 100},
@@ -168,15 +168,16 @@ static const struct arm_field extended_fields[] = {
 	{NULL},
 };
 static const struct arm_field profile_fields[] = {
-	{"targetRegions", ARM_ARRAY, ARM_NULLABLE, .fields = target_fields, .max = 100},
+	{"targetRegions", ARM_ARRAY, ARM_NULLABLE, .fields = version_target_fields, .max = 100},
 	{"replicaCount", ARM_INT, ARM_NULLABLE, .min = 1, .max = 100},
 	{"excludeFromLatest", ARM_BOOL, ARM_NULLABLE},
 	{"endOfLifeDate", ARM_DATE, ARM_NULLABLE},
 	{"publishedDate", ARM_DATE, ARM_READONLY},
-	{"storageAccountType", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE, .values = storage_types},
+	{"storageAccountType", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE,
+	 .values = version_storage_types},
 	{"replicationMode", ARM_STRING, ARM_IMMUTABLE | ARM_NULLABLE, .values = replication_modes,
 	 .since = "2021-07-01"},
-	{"targetExtendedLocations", ARM_ARRAY, ARM_NULLABLE, .fields = extended_fields,
+	{"targetExtendedLocations", ARM_ARRAY, ARM_NULLABLE, .fields = version_edge_fields,
 	 .since = "2022-01-03"},
 	{"storageAccountStrategy", ARM_STRING, ARM_NULLABLE, .values = strategies,
 	 .since = "2025-12-03"},

@@ -21,6 +21,8 @@ const struct arm_type *const provider_types[] = {
 	&type_gallery_images,
 	&type_gallery_versions,
 	&type_soft_deleted,
+	&type_gallery_apps,
+	&type_gallery_app_versions,
 	&type_shared_galleries,
 	&type_shared_images,
 	&type_shared_versions,

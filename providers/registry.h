@@ -14,7 +14,7 @@ extern const struct arm_type type_role_definitions, type_role_assignments, type_
 extern const struct arm_type type_permissions, type_deny_assignments;
 extern const struct arm_type type_operations;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
-extern const struct arm_type type_soft_deleted;
+extern const struct arm_type type_soft_deleted, type_gallery_apps, type_gallery_app_versions;
 extern const struct arm_type type_shared_galleries, type_shared_images, type_shared_versions;
 extern const struct arm_type type_community_galleries, type_community_images;
 extern const struct arm_type type_community_versions, type_resource_graph;

@@ -187,6 +187,7 @@ static const struct arm_action graph_actions[] = {
 const struct arm_type type_resource_graph = {
 	.name = "Microsoft.ResourceGraph/resources",
 	.scope = ARM_SCOPE_TENANT,
+	.readers = ARM_READERS_ALL, /* public galleries are for everybody */
 	.first_version = "2019-04-01",
 	.actions = graph_actions,
 };

@@ -2,6 +2,7 @@
 #include "providers/shallow.h"
 
 #include "base/mem.h"
+#include "meta/packs.h"
 #include "providers/version_rules.h"
 #include "providers/versions.h"
 
@@ -138,15 +139,14 @@ struct search {
 	char *user; /* owned */
 };
 
-static int is_user(void *arg, unsigned region, const char *kind, const char *id,
-		   const struct disk_ref *disk)
+static int is_user(void *arg, const struct root_row *row)
 {
 	struct search *s = arg;
 	size_t n = strlen(s->key);
 
-	if (strncmp(id, s->key, n) != 0 || id[n] != '>')
+	if (strncmp(row->id, s->key, n) != 0 || row->id[n] != '>')
 		return 0;
-	s->user = strdup(id + n + 1);
+	s->user = strdup(row->id + n + 1);
 	return s->user ? 1 : -ENOMEM;
 }
 
@@ -154,7 +154,8 @@ int shallow_source_free(const struct arm_call *c, struct err *err)
 {
 	const struct app *a = c->app;
 	struct search s = {.key = c->id->key};
-	int r = store_root_list(a->store, KIND, is_user, &s, err);
+	/* Rows alone: requests are answered by a process without a store. */
+	int r = packs_root_list(a->meta, NULL, KIND, is_user, &s, err);
 
 	if (r >= 0 && s.user)
 		r = refuse(

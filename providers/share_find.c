@@ -33,7 +33,7 @@ int share_ways(struct arm *arm, const json_t *gallery, const char *subscription,
 		return 0;
 	if (has_id(gallery, "Subscriptions", subscription))
 		*ret |= SHARE_SUBSCRIPTION;
-	r = scope ? tenant_of(arm, scope, &tenant, err) : no_memory(err);
+	r = scope ? arm_tenant_of(arm, scope, &tenant, err) : no_memory(err);
 	if (r == 0 && has_id(gallery, "AADTenants", tenant))
 		*ret |= SHARE_TENANT;
 	return r;

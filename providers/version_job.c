@@ -15,6 +15,7 @@
 
 struct sync {
 	struct arm_job *job;
+	const struct sync_kind *kind;
 	struct app *app;
 	struct store_session *session;
 	json_t *doc; /* owned: the version, with what its imports brought */
@@ -146,7 +147,7 @@ static int copy_to(struct sync *s, const char *region, unsigned to, struct err *
 				   err);
 	progress_free(report.events);
 	(void) pthread_mutex_destroy(&report.lock);
-	if (r == 0)
+	if (r == 0 && s->manifest_doc)
 		r = store_manifest_put(s->app->store, to, s->manifest_doc, &s->manifest, err);
 	return r;
 }
@@ -202,39 +203,40 @@ static int drop_region(struct sync *s, const char *region, struct err *err)
 /* ---- All ------------------------------------------------------------------------------------ */
 
 /* VHDs that the version is made of; then their sizes are known. */
-static int import_sources(struct sync *s, struct err *err)
+static int import_image(struct arm_job *job, struct store_session *session, json_t *doc,
+			struct err *err)
 {
+	bool any = json_array_size(json_object_get(doc, S_IMPORTS)) > 0;
+	int r = disk_set_import(job, session, "version", doc, err);
 	json_t *patch;
-	int r;
 
-	if (json_array_size(json_object_get(s->doc, S_IMPORTS)) == 0)
-		return disk_set_import(s->job, s->session, "version", s->doc, err);
-	r = disk_set_import(s->job, s->session, "version", s->doc, err);
-	if (r == 0)
-		r = version_source_sizes(s->doc, err);
-	if (r < 0)
+	if (r == 0 && any)
+		r = version_source_sizes(doc, err);
+	if (r < 0 || !any)
 		return r;
 	patch = json_pack("{s:{s:O}}", "properties", "storageProfile",
-			  json_at(s->doc, "properties.storageProfile"));
-	return patch ? arm_job_patch(s->job, patch, false, err) : no_memory(err);
+			  json_at(doc, "properties.storageProfile"));
+	return patch ? arm_job_patch(job, patch, false, err) : no_memory(err);
 }
 
 static int sync_open(struct sync *s, struct err *err)
 {
 	const json_t *state = json_object_get(s->job->doc, V_REPLICATION);
-	int r = store_session_begin(s->app->store, "version", &s->session, err);
+	int r = store_session_begin(s->app->store, s->kind->root, &s->session, err);
 
 	s->doc = json_deep_copy(s->job->doc);
 	s->state = state ? json_deep_copy(state) : json_object();
 	if (r == 0 && (!s->doc || !s->state))
 		r = no_memory(err);
 	if (r == 0)
-		r = import_sources(s, err);
+		r = s->kind->import(s->job, s->session, s->doc, err);
 	if (r == 0)
-		r = disk_set_load(s->app, s->doc, "version", s->job->id->key, &s->disks, err);
+		r = disk_set_load(s->app, s->doc, s->kind->root, s->job->id->key, &s->disks, err);
 	if (r < 0)
 		return r;
 	s->targets = json_at(s->doc, V_TARGETS);
+	if (!s->kind->image)
+		return 0;
 	s->manifest_doc = manifest_new(s->doc, &s->disks);
 	return s->manifest_doc ? 0 : no_memory(err);
 }
@@ -315,18 +317,16 @@ static int sync_finish(struct sync *s, struct err *err)
 	return r < 0 ? r : sync_record(s, name, err);
 }
 
-int version_sync_job(struct arm_job *job, struct err *err)
+int version_sync(struct arm_job *job, const struct sync_kind *kind, struct err *err)
 {
-	struct sync s = {.job = job, .app = job->app};
-	int r = json_bool_at(job->params, "restore", false) ? soft_delete_forget(job, err) : 0;
+	struct sync s = {.job = job, .kind = kind, .app = job->app};
+	int r = sync_open(&s, err);
 
-	if (r == 0)
-		r = sync_open(&s, err);
 	if (r == 0)
 		r = sync_targets(&s, err);
 	if (r == 0)
 		r = sync_dropped(&s, err);
-	if (r == 0)
+	if (r == 0 && kind->image)
 		r = sync_finish(&s, err);
 	if (r == 0 && s.failed.code) {
 		r = s.failed.code;
@@ -339,6 +339,14 @@ int version_sync_job(struct arm_job *job, struct err *err)
 	disk_set_done(&s.disks);
 	err_done(&s.failed);
 	return r;
+}
+
+int version_sync_job(struct arm_job *job, struct err *err)
+{
+	static const struct sync_kind image = {"version", import_image, true};
+	int r = json_bool_at(job->params, "restore", false) ? soft_delete_forget(job, err) : 0;
+
+	return r < 0 ? r : version_sync(job, &image, err);
 }
 
 int version_delete_job(struct arm_job *job, struct err *err)

@@ -13,7 +13,7 @@
 #define V_STORAGE_TYPE V_PROFILE ".storageAccountType"
 #define P_UEFI         "properties.securityProfile.uefiSettings"
 
-static int check_name(const struct arm_call *c, struct err *err)
+int version_name_check(const struct arm_call *c, struct err *err)
 {
 	int64_t v[VERSION_PARTS];
 
@@ -76,7 +76,7 @@ static int safety_defaults(struct arm_call *c, struct err *err)
 int version_rules_create(struct arm_call *c, struct err *err)
 {
 	char now[ISO_MAX];
-	int r = check_name(c, err);
+	int r = version_name_check(c, err);
 
 	if (r == 0)
 		r = check_common(c, err);

@@ -17,6 +17,14 @@
 #define V_FACTS       "facts"
 #define V_ORIGIN      "origin"
 
+/* Shapes that application versions share. */
+extern const struct arm_field version_target_fields[], version_edge_fields[];
+extern const char *const version_storage_types[];
+/** version_view() - regions by display name, replicationStatus on request, inner members gone. */
+int version_view(struct arm_call *c, struct err *err);
+/** version_name_check() - Major.Minor.Patch. */
+int version_name_check(const struct arm_call *c, struct err *err);
+
 /** version_rules_create() - defaults and checks of a new version; takes the source's facts. */
 int version_rules_create(struct arm_call *c, struct err *err);
 /** version_source_take() - the content of a new version: exactly one way of naming it.
