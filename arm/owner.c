@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who holds a lease: host, boot, pid namespace, pid and start time. Another process of the same
- * host can tell at once that the holder is gone; a different host waits for the lease's end.
+ * boot and namespace can tell at once that the holder is gone; all others wait for the lease's end.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -60,9 +60,8 @@ bool owner_alive(void *arg, const char *owner)
 		return true; /* cannot tell: the lease decides */
 	if (!same(me, them, "host"))
 		return true;
-	if (!same(me, them, "boot"))
-		return false;
-	if (!same(me, them, "ns"))
+	/* Copies of one machine have the same id; another boot may be another of them. */
+	if (!same(me, them, "boot") || !same(me, them, "ns"))
 		return true;
 	return proc_alive((pid_t) json_int_at(them, "pid", 0),
 			  (uint64_t) json_int_at(them, "start", 0));

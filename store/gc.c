@@ -550,16 +550,16 @@ static int guard_lost(struct gc *g, struct err *err)
 
 static int collect(struct gc *g, struct err *err)
 {
-	char boot[UUID_STR];
+	char place[SESSION_PLACE_MAX];
 	struct stray st = {g, err};
 	unsigned ended = 0;
 	int64_t after;
 	int r = 0;
 
 	if (!g->dry_run) {
-		r = session_boot_id(boot, err);
+		r = session_place(place, err);
 		if (r >= 0)
-			r = packs_session_expire(g->s->meta, session_owner_alive, boot, &ended,
+			r = packs_session_expire(g->s->meta, session_owner_alive, place, &ended,
 						 err);
 		if (r >= 0)
 			r = store_session_begin(g->s, "gc", &g->ss, err);

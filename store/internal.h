@@ -198,9 +198,11 @@ int session_hold(struct store_session *ss, unsigned region, const struct disk_re
 /** session_product() - note a disk that this session made; its packs are pinned. */
 int session_product(struct store_session *ss, unsigned region, const struct disk_ref *disk,
 		    struct err *err);
-/** session_owner_alive() - a session_alive_fn; @arg is this boot's id. */
+#define SESSION_PLACE_MAX 64
+/** session_owner_alive() - a session_alive_fn; @arg is this process's place. */
 bool session_owner_alive(void *arg, const char *owner, bool lease_over);
-int session_boot_id(char dst[UUID_STR], struct err *err);
+/** session_place() - boot and pid namespace: where a process id means something. */
+int session_place(char dst[SESSION_PLACE_MAX], struct err *err);
 
 /* gc.c */
 /** gc_region_epoch() - the highest epoch that the region remembers; 0 = none. */

@@ -141,7 +141,7 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 {
 	struct recover w = {.s = s, .region = region, .ret = ret, .err = err};
 	struct store_session *ss = NULL;
-	char boot[UUID_STR];
+	char place[SESSION_PLACE_MAX];
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_recover_result){0};
@@ -149,9 +149,9 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 		return r;
 	if (s->read_only)
 		return err_set(err, -EROFS, "recover: the store is read-only");
-	r = session_boot_id(boot, err);
+	r = session_place(place, err);
 	if (r >= 0)
-		r = packs_session_expire(s->meta, session_owner_alive, boot, NULL, err);
+		r = packs_session_expire(s->meta, session_owner_alive, place, NULL, err);
 	if (r >= 0)
 		r = store_session_begin(s, "recover", &ss, err);
 	if (r >= 0) /* as a collector, so that none runs meanwhile */

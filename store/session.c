@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sessions: the rows that keep what a writer relies on from being collected, and its packs. The
- * owner's text is "BOOT PID START", so that a crashed owner on this host is known at once.
+ * owner's text is "PLACE PID START", so that a crashed owner on this host is known at once.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -61,9 +61,10 @@ static int pin_add(struct pin_set *p, const struct pack_id *id)
 	return 0;
 }
 
-static int read_boot_id(char dst[UUID_STR])
+static int read_place(char dst[SESSION_PLACE_MAX])
 {
 	auto_buf struct buf b = BUF_INIT(UUID_STR + 8);
+	struct stat ns = {0};
 	auto_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	int r;
 
@@ -74,21 +75,22 @@ static int read_boot_id(char dst[UUID_STR])
 		return r;
 	if (b.len < UUID_STR - 1)
 		return -EIO;
-	memcpy(dst, buf_str(&b), UUID_STR - 1);
-	dst[UUID_STR - 1] = '\0';
+	(void) stat("/proc/self/ns/pid", &ns); /* 0 where there are no namespaces */
+	(void) snprintf(dst, SESSION_PLACE_MAX, "%.*s/%llu", UUID_STR - 1, buf_str(&b),
+			(unsigned long long) ns.st_ino);
 	return 0;
 }
 
 bool session_owner_alive(void *arg, const char *owner, bool lease_over)
 {
-	const char *boot = arg;
-	size_t n = strlen(boot);
+	const char *place = arg;
+	size_t n = strlen(place);
 	unsigned long long start;
 	char *end;
 	long pid;
 
-	/* Another host or an earlier boot of this one: only the lease can tell. */
-	if (strncmp(owner, boot, n) != 0 || owner[n] != ' ')
+	/* Another host or container, or an earlier boot of this one: only the lease can tell. */
+	if (strncmp(owner, place, n) != 0 || owner[n] != ' ')
 		return !lease_over;
 	errno = 0;
 	pid = strtol(owner + n + 1, &end, 10);
@@ -100,9 +102,9 @@ bool session_owner_alive(void *arg, const char *owner, bool lease_over)
 	return proc_alive((pid_t) pid, start);
 }
 
-int session_boot_id(char dst[UUID_STR], struct err *err)
+int session_place(char dst[SESSION_PLACE_MAX], struct err *err)
 {
-	int r = read_boot_id(dst);
+	int r = read_place(dst);
 
 	return r < 0 ? err_set(err, r, "cannot read the boot id: %s", strerror(-r)) : 0;
 }
@@ -112,16 +114,16 @@ int store_session_begin(struct store *s, const char *purpose, struct store_sessi
 {
 	struct store_session *ss;
 	auto_free char *owner = NULL;
-	char boot[UUID_STR];
+	char place[SESSION_PLACE_MAX];
 	int r;
 
 	*ret = NULL;
 	if (s->read_only)
 		return err_set(err, -EROFS, "the store was opened read-only");
-	r = session_boot_id(boot, err);
+	r = session_place(place, err);
 	if (r < 0)
 		return r;
-	owner = strf("%s %d %llu", boot, (int) getpid(),
+	owner = strf("%s %d %llu", place, (int) getpid(),
 		     (unsigned long long) proc_start_ticks(getpid()));
 	ss = calloc(1, sizeof(*ss));
 	if (!ss || !owner) {
