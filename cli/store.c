@@ -278,30 +278,6 @@ const struct cli_command cmd_store_diff = {
 	.run = run_diff,
 };
 
-static int parse_rate(const char *text, uint64_t *ret)
-{
-	unsigned long long v;
-	uint64_t unit = 1;
-	char *end;
-
-	*ret = 0;
-	if (!text)
-		return 0;
-	errno = 0;
-	v = strtoull(text, &end, 10);
-	if (errno || end == text || *text == '-')
-		return -EINVAL;
-	if (*end == 'k' || *end == 'K')
-		unit = 1000;
-	else if (*end == 'M')
-		unit = 1000000;
-	else if (*end == 'G')
-		unit = 1000000000;
-	if (*end && (unit == 1 || end[1]))
-		return -EINVAL;
-	return v == 0 || __builtin_mul_overflow(v, unit, ret) ? -EINVAL : 0;
-}
-
 static int run_replicate(struct cli *cli, const struct cli_args *args)
 {
 	const char *to = cli_opt(args, "--to");
@@ -317,7 +293,7 @@ static int run_replicate(struct cli *cli, const struct cli_args *args)
 
 	if (args->n_pos != 1 || !to)
 		return cli_usage(cli, "store replicate: NAME and --to DIR expected");
-	if (parse_rate(cli_opt(args, "--rate"), &rate) < 0)
+	if (cli_parse_rate(cli_opt(args, "--rate"), &rate) < 0)
 		return cli_usage(cli,
 				 "store replicate: --rate %s: a number of bytes such as 50M "
 				 "expected",

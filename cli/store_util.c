@@ -75,3 +75,27 @@ int store_cmd_close(struct store_cmd *c, struct cli *cli, int r)
 	err_done(&c->err);
 	return x;
 }
+
+int cli_parse_rate(const char *text, uint64_t *ret)
+{
+	unsigned long long v;
+	uint64_t unit = 1;
+	char *end;
+
+	*ret = 0;
+	if (!text)
+		return 0;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno || end == text || *text == '-')
+		return -EINVAL;
+	if (*end == 'k' || *end == 'K')
+		unit = 1000;
+	else if (*end == 'M')
+		unit = 1000000;
+	else if (*end == 'G')
+		unit = 1000000000;
+	if (*end && (unit == 1 || end[1]))
+		return -EINVAL;
+	return v == 0 || __builtin_mul_overflow(v, unit, ret) ? -EINVAL : 0;
+}

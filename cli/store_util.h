@@ -39,4 +39,7 @@ int store_cmd_key(const struct cli_args *args, const char *file_option, const ch
  *  came to; a failure without an error is one of standard output. Return: exit status. */
 int store_cmd_close(struct store_cmd *c, struct cli *cli, int r);
 
+/** cli_parse_rate() - "50M"; k, M, G are powers of 1000; NULL = 0, no limit. 0 or -EINVAL. */
+int cli_parse_rate(const char *text, uint64_t *ret);
+
 #endif

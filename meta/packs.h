@@ -137,6 +137,9 @@ int packs_root_get(struct meta *m, struct root_row *r, struct err *err);
 /** packs_root_remove() - @region NULL = all; absent is success. */
 int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
 		      struct err *err);
+/** packs_region_forget() - every row of a region that is given up. -ENOTEMPTY: some root is in no
+ *  other region; -EBUSY: sessions hold something there. */
+int packs_region_forget(struct meta *m, const char *region, struct err *err);
 /** packs_root_list() - @region, @kind NULL = all, by kind, id, region; as of one moment. @fn may
  * read the database, not change it. */
 typedef int root_row_fn(void *arg, const struct root_row *row);

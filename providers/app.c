@@ -67,6 +67,7 @@ static int app_store(struct app *a, struct err *err)
 		rc[i].name = a->regions[i].name;
 		rc[i].url = a->regions[i].url;
 		rc[i].key = a->regions[i].key;
+		rc[i].draining = a->regions[i].draining;
 	}
 	r = store_open(&c, &a->store, err);
 	return r < 0 ? err_ctx(err, r, "store") : 0;

@@ -22,7 +22,8 @@ struct app_region {
 	char *name;    /* "eastus" */
 	char *display; /* "East US" */
 	char *url;
-	char *key; /* where its encryption keys are; NULL = plain */
+	char *key;     /* where its encryption keys are; NULL = plain */
+	bool draining; /* takes nothing new */
 };
 
 struct app {

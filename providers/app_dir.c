@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "providers/app_dir.h"
+#include "providers/region_admin.h"
 
 #define SOCKET_PATH_MAX 107 /* bytes that a Unix socket's path may have */
 #define RUN_DIR_MAX     60  /* leaves room for what is made beneath it */
@@ -154,16 +155,18 @@ static int region_fill(struct app *a, struct app_region *g, const char *name, co
 	g->display = strdup(display ? display : region_display(g->name));
 	g->url = url ? strdup(url) : strf("%s/regions/%s", a->data_dir, g->name);
 	g->key = key ? strdup(key) : NULL;
+	g->draining = json_bool_at(conf, "draining", false);
 	return g->display && g->url && !g->key == !key ? 0 : err_set(err, -ENOMEM, "regions");
 }
 
 static int dir_regions(struct app *a, struct err *err)
 {
-	static const char *const dflt[] = {"eastus", "westeurope"};
-	const json_t *list = json_object_get(a->config, "regions");
-	size_t n = list ? json_array_size(list) : ARRAY_SIZE(dflt);
-	int r = 0;
+	auto_json json_t *list = NULL;
+	int r = regions_effective(a->data_dir, a->config, &list, err);
+	size_t n = json_array_size(list);
 
+	if (r < 0)
+		return r;
 	if (n == 0 || n > 64)
 		return err_set(err, -EINVAL, "kiln.yaml: regions: 1 to 64 expected");
 	a->regions = calloc(n, sizeof(*a->regions));
@@ -171,11 +174,10 @@ static int dir_regions(struct app *a, struct err *err)
 		return err_set(err, -ENOMEM, "regions");
 	a->n_regions = n;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		const json_t *j = list ? json_array_get(list, i) : NULL;
+		const json_t *j = json_array_get(list, i);
+		const char *name = json_str_at(j, "name");
 
-		const char *name = j ? json_str_at(j, "name") : i < ARRAY_SIZE(dflt) ? dflt[i] : "";
-
-		r = region_fill(a, &a->regions[i], name, j, err);
+		r = region_fill(a, &a->regions[i], name ? name : "", j, err);
 	}
 	return r;
 }

@@ -79,6 +79,26 @@ static int own_region(const struct arm_call *c, const json_t *targets, struct er
 		      location ? location : "");
 }
 
+/* A region that is being drained keeps what it has and takes nothing new. */
+static int check_draining(const struct arm_call *c, const json_t *targets, struct err *err)
+{
+	const json_t *t, *old = json_at(c->old, V_TARGETS);
+	const struct app *a = c->app;
+	size_t i;
+
+	json_array_foreach((json_t *) targets, i, t)
+	{
+		const char *name = json_str_at(t, "name");
+		int at = name ? app_region_index(a, name) : -1;
+
+		if (at >= 0 && a->regions[at].draining &&
+		    !(old && version_region_find(old, a->regions[at].name)))
+			return refuse_at(err, i, "name", "InvalidParameter", -EINVAL,
+					 "the region is being drained and takes nothing new");
+	}
+	return 0;
+}
+
 /* Missing, null or empty: unchanged, or for a new version its own location. */
 static int fill_regions(struct arm_call *c, struct err *err)
 {
@@ -105,6 +125,8 @@ int version_regions_check(struct arm_call *c, struct err *err)
 		r = region_defaults(c, json_array_get(targets, i), i, err);
 	if (r == 0)
 		r = check_duplicates(targets, err);
+	if (r == 0)
+		r = check_draining(c, targets, err);
 	return r < 0 ? r : own_region(c, targets, err);
 }
 

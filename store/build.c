@@ -435,7 +435,12 @@ int build_disk(const struct build_spec *spec, struct disk_ref *ret, struct store
 {
 	struct build b = {.spec = spec};
 	uint64_t packs0, bytes0, packs1, bytes1;
-	int r = session_writer(spec->ss, spec->region, &b.writer, err);
+	struct store_region *g = &spec->ss->store->regions[spec->region];
+	int r = atomic_load(&g->draining) ? err_set(err, -EROFS,
+						    "region %s is being drained and "
+						    "takes nothing new",
+						    g->region->name)
+					  : session_writer(spec->ss, spec->region, &b.writer, err);
 
 	if (r < 0)
 		return r;

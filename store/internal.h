@@ -26,6 +26,7 @@ struct store_region {
 	struct region *region;
 	struct lookup *lookup;
 	char *url;                    /* owned */
+	atomic_bool draining;         /* takes nothing new */
 	char *key_source;             /* owned; NULL = nothing is encrypted */
 	struct region_crypt *crypt;   /* NULL likewise */
 	pthread_mutex_t refresh_lock; /* one reader of new trailers at a time; guards: */

@@ -85,6 +85,28 @@ struct store_rekey_result {
 int store_rekey(struct store *s, unsigned region, struct cancel *cancel,
 		struct store_rekey_result *ret, struct err *err);
 
+struct store_drain_result {
+	uint64_t roots;     /* lasting ones in the region */
+	uint64_t elsewhere; /* of those, in another region already */
+	uint64_t moved;     /* of those, replicated now */
+	uint64_t bytes;     /* stored bytes that were sent */
+	uint64_t objects;   /* manifests and catalog records copied */
+};
+/**
+ * store_drain() - replicate to @to every root of @region that no other region has, its manifests
+ * and catalog too
+ *
+ * Progress is in bytes of disks. Resumable: run it again. Roots that come meanwhile need another
+ * run, so mark the region as draining first. Return: 0, the cancel reason, -EINVAL, or another
+ * -errno.
+ */
+int store_drain(struct store *s, unsigned region, unsigned to, uint64_t max_bytes_per_s,
+		struct cancel *cancel, const struct progress *p, struct store_drain_result *ret,
+		struct err *err);
+/** store_region_forget() - its rows go, with @delete_data its objects too. -ENOTEMPTY while it
+ * holds the only copy of anything alive; -EBUSY while somebody works there. */
+int store_region_forget(struct store *s, unsigned region, bool delete_data, struct err *err);
+
 /* A root that a catalog record asks for. */
 struct store_lost_root {
 	const char *kind, *id;

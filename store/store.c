@@ -62,6 +62,12 @@ const char *store_region_name(const struct store *s, unsigned region)
 	return region < s->n_regions ? region_name_of(s, region) : NULL;
 }
 
+void store_region_draining(struct store *s, unsigned region, bool on)
+{
+	if (region < s->n_regions)
+		atomic_store(&s->regions[region].draining, on);
+}
+
 /* Region names become directory names below the lookup. */
 static int region_name_check(const char *name, struct err *err)
 {
@@ -84,6 +90,7 @@ static int open_region(struct store *s, const struct store_region_config *c, str
 		return r;
 	dir = strf("%s/lookup/%s", s->dir, c->name);
 	g->url = strdup(c->url);
+	atomic_store(&g->draining, c->draining);
 	g->key_source = c->key ? strdup(c->key) : NULL;
 	if (!dir || !g->url || (c->key && !g->key_source)) {
 		free(take_ptr(g->url));

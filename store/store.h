@@ -46,6 +46,7 @@ int disk_ref_from_json(const json_t *j, struct disk_ref *ret, struct err *err);
 struct store_region_config {
 	const char *name; /* normalized, e.g. "eastus" */
 	const char *url;  /* "file:///path" or a plain absolute path */
+	bool draining;    /* takes nothing new */
 	const char *key;  /* NULL = plain; else "file:/path" or "command:/program arg ..." */
 };
 
@@ -87,6 +88,9 @@ const char *store_region_name(const struct store *s, unsigned region);
 /** store_region_encrypted() - *@ret_key_id (may be NULL) gets the first key's id in hex, 33 bytes.
  */
 bool store_region_encrypted(const struct store *s, unsigned region, char *ret_key_id);
+
+/** store_region_draining() - from now on a region takes nothing new, or it does again. */
+void store_region_draining(struct store *s, unsigned region, bool on);
 
 struct store_stats {
 	uint64_t bytes_read; /* from the source */
