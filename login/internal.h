@@ -80,6 +80,7 @@ endpoint_fn metadata_instance;
 endpoint_fn metadata_authorize;
 endpoint_fn keys_endpoint;  /* keys.c */
 endpoint_fn token_endpoint; /* token.c */
+endpoint_fn graph_endpoint; /* graph.c */
 
 /* ---- keys.c: what signs tokens, and what is believed ------------------------------------------
  */

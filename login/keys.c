@@ -296,9 +296,16 @@ static void forget_own(struct keyring *k)
 
 int keys_open(struct login *l, struct err *err)
 {
+	enum jwt_alg alg = wanted_alg(l);
 	struct keyring *k;
-	int r = file_mkdir_p(l->config.dir, 0700, err);
+	int r;
 
+	if (alg != JWT_RS256 && alg != JWT_ES256) {
+		(void) err_set(err, -EINVAL, "kiln.yaml: login.algorithm: RS256 or ES256 expected");
+		err_target(err, "login.algorithm");
+		return -EINVAL;
+	}
+	r = file_mkdir_p(l->config.dir, 0700, err);
 	if (r < 0)
 		return r;
 	k = calloc(1, sizeof(*k));

@@ -9,8 +9,8 @@
 #include "meta/identity.h"
 
 struct endpoint {
-	const char *method;
-	const char *path; /* "*" stands for a tenant; a slash at the end: whatever follows */
+	const char *method; /* "*": the endpoint decides */
+	const char *path;   /* "*" stands for a tenant; a slash at the end: whatever follows */
 	enum reply_style style;
 	endpoint_fn *fn;
 };
@@ -33,6 +33,8 @@ static const struct endpoint endpoints[] = {
 	{"POST", "/adfs/adfs/oauth2/token", REPLY_OAUTH, token_endpoint},
 	{"POST", "/*/oauth2/v2.0/token", REPLY_OAUTH, token_endpoint},
 	{"POST", "/*/oauth2/token", REPLY_OAUTH, token_endpoint},
+	{"*", "/msgraph/v1.0/", REPLY_ARM, graph_endpoint},
+	{"*", "/v1.0/", REPLY_ARM, graph_endpoint},
 };
 
 int login_open(const struct login_config *c, struct login **ret, struct err *err)
@@ -184,6 +186,11 @@ static int check_method(struct login_call *c, const struct endpoint *e)
 {
 	const char *method = c->req->method;
 
+	if (str_eq(e->method, "*")) /* GET of most, POST of one */
+		return str_eq(method, "GET") || str_eq(method, "HEAD") || str_eq(method, "POST")
+			       ? 0
+			       : reply_refuse(c, -EINVAL, "MethodNotAllowed",
+					      "%.20s is not possible here.", method);
 	if (str_eq(e->method, method) || (str_eq(e->method, "GET") && str_eq(method, "HEAD")))
 		return 0;
 	(void) reply_header(c, "Allow", str_eq(e->method, "GET") ? "GET, HEAD" : e->method);

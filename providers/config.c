@@ -13,7 +13,7 @@
 #define CONFIG_MAX_DEPTH 8
 #define CONFIG_MAX_NODES 10000
 
-enum conf_type { CONF_STRING, CONF_INT, CONF_MAP, CONF_LIST };
+enum conf_type { CONF_STRING, CONF_INT, CONF_BOOL, CONF_MAP, CONF_LIST };
 
 struct conf_key {
 	const char *name;
@@ -39,6 +39,17 @@ static const struct conf_key conf_limits[] = {
 	{"threads", CONF_INT, .min = 1, .max = 256},
 	{"compressionLevel", CONF_INT, .min = 1, .max = 19},
 	{"replicationMegabytesPerSecond", CONF_INT, .min = 1, .max = 1 << 20},
+	{NULL},
+};
+static const struct conf_key conf_fetch[] = {
+	{"allowPrivate", CONF_BOOL},
+	{"maxBytes", CONF_INT, .min = 1, .max = INT64_C(1) << 40},
+	{"caFile", CONF_STRING},
+	{"proxy", CONF_STRING},
+	{NULL},
+};
+static const struct conf_key conf_login[] = {
+	{"algorithm", CONF_STRING},
 	{NULL},
 };
 static const struct conf_key conf_server[] = {
@@ -70,6 +81,8 @@ static const struct conf_key conf_top[] = {
 	{"listen", CONF_STRING},
 	{"limits", CONF_MAP, .keys = conf_limits},
 	{"server", CONF_MAP, .keys = conf_server},
+	{"login", CONF_MAP, .keys = conf_login},
+	{"fetch", CONF_MAP, .keys = conf_fetch},
 	{"workers", CONF_INT, .min = 1, .max = 256},
 	{"platform", CONF_MAP, .keys = conf_platform},
 	{NULL},
@@ -216,6 +229,19 @@ static int conf_int(struct conf *c, const struct conf_key *k, yaml_node_t *n, js
 	return conf_fail(c, n, what ? what : "bad number", NULL);
 }
 
+static int conf_bool(struct conf *c, const struct conf_key *k, yaml_node_t *n, json_t **ret)
+{
+	const char *s = (const char *) n->data.scalar.value;
+	auto_free char *what = NULL;
+
+	if (strcmp(s, "true") == 0 || strcmp(s, "false") == 0) {
+		*ret = json_boolean(*s == 't');
+		return 0;
+	}
+	what = strf("'%s' must be true or false", k->name);
+	return conf_fail(c, n, what ? what : "bad value", NULL);
+}
+
 static int conf_value(struct conf *c, const struct conf_key *k, yaml_node_t *n, unsigned depth,
 		      json_t **ret)
 {
@@ -230,6 +256,7 @@ static int conf_value(struct conf *c, const struct conf_key *k, yaml_node_t *n, 
 		return conf_list(c, k, n, depth, ret);
 	case CONF_STRING:
 	case CONF_INT:
+	case CONF_BOOL:
 		break;
 	}
 	if (n->type != YAML_SCALAR_NODE || !n->data.scalar.length) {
@@ -238,6 +265,8 @@ static int conf_value(struct conf *c, const struct conf_key *k, yaml_node_t *n, 
 	}
 	if (k->type == CONF_INT)
 		return conf_int(c, k, n, ret);
+	if (k->type == CONF_BOOL)
+		return conf_bool(c, k, n, ret);
 	*ret = json_stringn((const char *) n->data.scalar.value, n->data.scalar.length);
 	return *ret ? 0 : conf_fail(c, n, "text is not UTF-8", NULL);
 }

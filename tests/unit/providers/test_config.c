@@ -69,6 +69,7 @@ static void complaints_name_the_line(void **state)
 	bad("regions:\n  - name: a\n    uri: /x\n", "kiln.yaml:3: unknown key 'uri'");
 	bad("regions:\n  - url: /x\n", "'name' is missing");
 	bad("regions: eastus\n", "expected a list");
+	bad("fetch:\n  allowPrivate: maybe\n", "kiln.yaml:2: 'allowPrivate' must be true or false");
 	bad("limits:\n  threads: many\n", "kiln.yaml:2: 'threads' must be a whole number");
 	bad("limits:\n  threads: 0\n", "whole number from 1 to 256");
 	bad("limits:\n  threads: 99999999999999999999\n", "whole number");
