@@ -48,7 +48,8 @@ static const char *framing(struct exchange *e, struct listing *l)
 	const struct guard *g = &e->conn->guard;
 
 	e->conn->handled++;
-	if (!e->conn->local && (g->reason || g->heads < e->conn->handled))
+	/* Wrong bytes may have come behind a good request: that one is answered first. */
+	if (!e->conn->local && g->heads < e->conn->handled)
 		return g->reason ? g->reason : "the request was not seen whole";
 	(void) MHD_get_connection_values_n(e->mhd, MHD_HEADER_KIND, one_header, l);
 	return l->why ? l->why : guard_end(&l->head);

@@ -2,9 +2,12 @@
 /* The life of one request, as libmicrohttpd calls. */
 #include "server/internal.h"
 
+#include <malloc.h>
+
 #include "base/mem.h"
 #include "base/timeutil.h"
 
+#define LARGE   (1u << 20) /* bytes of a body whose memory is given back to the system at once */
 #define OVERRUN (1u << 20) /* bytes over the limit that are read and dropped before the answer */
 
 void *exchange_begin(void *cls, const char *uri, struct MHD_Connection *c)
@@ -167,6 +170,7 @@ void exchange_end(void *cls, struct MHD_Connection *c, void **ctx,
 		  enum MHD_RequestTerminationCode why)
 {
 	struct exchange *e = *ctx;
+	bool large;
 
 	(void) cls, (void) c, (void) why;
 	*ctx = NULL;
@@ -181,6 +185,7 @@ void exchange_end(void *cls, struct MHD_Connection *c, void **ctx,
 	}
 	if (e->conn)
 		conn_phase(e->conn, CONN_IDLE, 0);
+	large = e->body.len >= LARGE;
 	give_back(e);
 	if (e->has_identity)
 		login_identity_done(&e->identity);
@@ -192,6 +197,8 @@ void exchange_end(void *cls, struct MHD_Connection *c, void **ctx,
 	free(e->challenge);
 	free(e->raw);
 	free(e);
+	if (large) /* the allocator would keep what a few large documents took */
+		(void) malloc_trim(0);
 }
 
 /* Proxies set headers of these names for servers behind them. This server believes a token or the
