@@ -54,10 +54,14 @@ struct bake_options {
 	const char *run_id;      /* UUID */
 	const char *template_id; /* for records and messages */
 	const char *template_name;
-	bool no_cache;     /* run every step again */
-	const char *until; /* stop after this step, or NULL */
-	bool local_files;  /* file: URIs are allowed (in-process caller) */
-	bool force;        /* publish also what is published already (see @distribute) */
+	bool no_cache;         /* run every step again */
+	const char *until;     /* stop after this step, or NULL */
+	const char *from;      /* run this step and those after it again, or NULL */
+	const json_t *refresh; /* names of steps to run again, or NULL */
+	bool keep_going;       /* after a failed step go on with the next, as if it was not there;
+				  nothing is published */
+	bool local_files;      /* file: URIs are allowed (in-process caller) */
+	bool force;            /* publish also what is published already (see @distribute) */
 };
 
 /**
@@ -82,6 +86,16 @@ int bake_check(const json_t *tmpl, const char *api_version, struct err *err);
  */
 int bake_run(const struct bake_env *env, const struct bake_host *host, const struct bake_options *o,
 	     const json_t *tmpl, json_t **ret_run, struct err *err);
+
+/**
+ * bake_explain() - what a run of @tmpl would do, without doing it (a platform image that is not
+ *kept is made)
+ * @ret: {"source": {"image", "disk"}, "steps": [{"name", "kind", "state": "cached" | "runs",
+ *	"key"?, "why"?: TEXT, "changed"?: [{"input", "was"?, "now"?}]}]}: for a step that runs, what
+ *	differs from the newest time that this template's step of that name was done. New reference.
+ */
+int bake_explain(const struct bake_env *env, const struct bake_host *host,
+		 const struct bake_options *o, const json_t *tmpl, json_t **ret, struct err *err);
 
 /**
  * bake_find_step() - the disk as it was in the newest recorded run of a template

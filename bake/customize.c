@@ -232,30 +232,78 @@ static bool stops_here(const struct run *run, size_t i)
 	       at == i;
 }
 
+bool step_reused(const struct run *run, size_t i)
+{
+	size_t at;
+
+	if (run->o->no_cache)
+		return false;
+	if (run->o->from && template_find_step(&run->t, run->o->from, &at, NULL) == 0 && i >= at)
+		return false;
+	for (size_t k = 0; k < json_array_size(run->o->refresh); k++)
+		if (template_find_step(&run->t,
+				       json_string_value(json_array_get(run->o->refresh, k)), &at,
+				       NULL) == 0 &&
+		    at == i)
+			return false;
+	return true;
+}
+
+/* A step that failed is as if it was not there: the next one begins with the disk before it. */
+static int go_on(struct run *run, const char *name, int code, struct err *err)
+{
+	if (!run->o->keep_going || !str_eq(err->arm, "CustomizerFailed") ||
+	    cancel_check(run->env->cancel) < 0)
+		return code;
+	buf_addf(&run->failures, "%s%s", run->failures.len ? "\n" : "", err_str(err));
+	event_emit(
+		run->env->events,
+		json_pack("{s:s, s:o}", "type", "notice", "message",
+			  json_strf("going on without \"%s\"; nothing will be published", name)));
+	stop_executor(run);
+	err_done(err);
+	return 0;
+}
+
+static int customize_step(struct run *run, size_t i, struct err *err)
+{
+	const struct template_step *step = &run->t.steps[i];
+	auto_json json_t *inputs = NULL;
+	struct disk_ref disk;
+	struct key key;
+	int r = cancel_check(run->env->cancel);
+
+	if (r < 0)
+		return err_set(err, r, "stopped before customizer \"%s\"", step->name);
+	r = step_key(run, i, &key, &inputs, err);
+	if (r == 0)
+		r = record_step(run, &stage_customize, step->name, step->kind->name,
+				run->inputs[i].brief, err);
+	if (r < 0)
+		return r;
+	r = step_reused(run, i) ? step_cached(run, &key, &disk, err) : -ENOENT;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	err_done(err);
+	r = r == 0 ? end_cached(run, &key, &disk, err) : run_customizer(run, i, &key, err);
+	if (r == 0)
+		return record_inputs(run, step->name, inputs, err);
+	return go_on(run, step->name, r, err);
+}
+
 int customize_run(struct run *run, struct err *err)
 {
 	for (size_t i = 0; i < run->t.n_steps && !run->stopped; i++) {
-		const struct template_step *step = &run->t.steps[i];
-		struct disk_ref disk;
-		struct key key;
-		int r = cancel_check(run->env->cancel);
+		int r = customize_step(run, i, err);
 
-		if (r < 0)
-			return err_set(err, r, "stopped before customizer \"%s\"", step->name);
-		r = step_key(run, i, &key, NULL, err);
-		if (r == 0)
-			r = record_step(run, &stage_customize, step->name, step->kind->name,
-					run->inputs[i].brief, err);
-		if (r < 0)
-			return r;
-		r = run->o->no_cache ? -ENOENT : step_cached(run, &key, &disk, err);
-		if (r < 0 && r != -ENOENT)
-			return r;
-		err_done(err);
-		r = r == 0 ? end_cached(run, &key, &disk, err) : run_customizer(run, i, &key, err);
 		if (r < 0)
 			return r;
 		run->stopped = stops_here(run, i);
+	}
+	if (run->failures.len) {
+		err_set(err, -EIO, "%s", buf_str(&run->failures));
+		err_arm(err, "CustomizerFailed");
+		return -EIO;
 	}
 	return 0;
 }
@@ -277,23 +325,26 @@ static int seal(struct run *run, const struct key *key, struct err *err)
 
 int generalize_run(struct run *run, struct err *err)
 {
+	auto_json json_t *inputs = NULL;
 	struct disk_ref disk;
 	struct key key;
 	int r = cancel_check(run->env->cancel);
 
 	if (r < 0)
 		return err_set(err, r, "stopped before generalize");
-	r = step_key(run, run->t.n_steps, &key, NULL, err);
+	r = step_key(run, run->t.n_steps, &key, &inputs, err);
 	if (r == 0)
 		r = record_step(run, &stage_generalize, "generalize", "Generalize",
 				"remove identity and traces", err);
 	if (r < 0)
 		return r;
-	r = run->o->no_cache ? -ENOENT : step_cached(run, &key, &disk, err);
+	r = step_reused(run, run->t.n_steps) ? step_cached(run, &key, &disk, err) : -ENOENT;
 	if (r < 0 && r != -ENOENT)
 		return r;
 	err_done(err);
 	r = r == 0 ? end_cached(run, &key, &disk, err) : seal(run, &key, err);
+	if (r == 0)
+		r = record_inputs(run, "generalize", inputs, err);
 	if (r == 0)
 		stop_executor(run); /* its mounts and daemons are not needed any more */
 	return r;

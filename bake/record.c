@@ -66,6 +66,45 @@ int record_save(struct run *run, struct err *err)
 	return r < 0 ? err_ctx(err, r, "record of the run") : 0;
 }
 
+static char *inputs_path(const char *data_dir, const char *template_id)
+{
+	auto_free char *latest = latest_path(data_dir, template_id);
+
+	return latest ? strf("%s.inputs", latest) : NULL;
+}
+
+int record_inputs_read(const char *data_dir, const char *template_id, json_t **ret, struct err *err)
+{
+	auto_free char *path = inputs_path(data_dir, template_id);
+	int r;
+
+	if (!path)
+		return -ENOMEM;
+	r = json_read_file(path, ret, NULL);
+	if (r == 0 && json_is_object(*ret))
+		return 0;
+	/* absent or not readable: it only explains */
+	json_decref(r == 0 ? *ret : NULL);
+	*ret = json_object();
+	return *ret ? 0 : err_set(err, -ENOMEM, "inputs of steps");
+}
+
+int record_inputs(struct run *run, const char *name, const json_t *inputs, struct err *err)
+{
+	auto_free char *path = inputs_path(run->env->data_dir, run->o->template_id);
+	auto_json json_t *all = NULL;
+	auto_free char *text = NULL;
+	int r = path ? record_inputs_read(run->env->data_dir, run->o->template_id, &all, err)
+		     : -ENOMEM;
+
+	if (r < 0 || json_equal(json_object_get(all, name), inputs))
+		return r;
+	if (json_object_set(all, name, (json_t *) inputs) < 0)
+		return -ENOMEM;
+	text = json_compact(all);
+	return text ? file_write_atomic(path, text, strlen(text), 0640, err) : -ENOMEM;
+}
+
 static int name_latest(struct run *run, struct err *err)
 {
 	auto_free char *path = latest_path(run->env->data_dir, run->o->template_id);

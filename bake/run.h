@@ -49,6 +49,7 @@ struct run {
 	struct tail tail;
 
 	bool stopped;         /* --until */
+	struct buf failures;  /* --keep-going: what failed so far, a line each */
 	struct err check_err; /* a validator failed and distribution goes on */
 	size_t ran;           /* steps that really ran */
 };
@@ -86,6 +87,12 @@ int record_step_end(struct run *run, const char *state, json_t *facts, struct er
 int record_save(struct run *run, struct err *err);
 /** record_end() - state, error, end time; the last event. Steals nothing. */
 void record_end(struct run *run, int code, const struct err *err);
+/** record_inputs() - what went into the key of a step that is done, kept for explanations as the
+ *  newest of the template's step of that name. */
+int record_inputs(struct run *run, const char *name, const json_t *inputs, struct err *err);
+/** record_inputs_read() - {step name: inputs} of a template; {} when none is kept. */
+int record_inputs_read(const char *data_dir, const char *template_id, json_t **ret,
+		       struct err *err);
 /** record_line() - a proc_line_fn with the run as its argument. */
 void record_line(void *run, enum proc_stream stream, const char *line, size_t n);
 /** record_read() - the record of a finished or running run. */
@@ -98,6 +105,9 @@ int record_latest(const char *data_dir, const char *template_id, char ret[UUID_S
 /** step_key() - key of customizer @i, or of the generalize step when @i is n_steps, on the
  *  run's present disk. @ret_inputs may be NULL. */
 int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, struct err *err);
+/** step_reused() - may step @i (n_steps: generalize) be taken from the cache, as the options say?
+ */
+bool step_reused(const struct run *run, size_t i);
 /** step_cached() - the disk of a key. 0, -ENOENT. */
 int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, struct err *err);
 int run_need_executor(struct run *run, struct err *err);

@@ -173,8 +173,14 @@ int run_open(struct run *run, const struct bake_env *env, const struct bake_host
 	r = template_parse(tmpl, &run->t, err);
 	if (r == 0 && o->until)
 		r = template_find_step(&run->t, o->until, &at, err);
+	if (r == 0 && o->from)
+		r = template_find_step(&run->t, o->from, &at, err);
+	for (size_t i = 0; r == 0 && i < json_array_size(o->refresh); i++)
+		r = template_find_step(&run->t, json_string_value(json_array_get(o->refresh, i)),
+				       &at, err);
 	if (r < 0)
 		return r;
+	run->failures = BUF_INIT(1 << 20);
 	run->executor_ops = executor_find(run->t.executor);
 	if (!run->executor_ops)
 		return template_field_error(err, NULL, "properties.kiln.executor",
@@ -225,6 +231,7 @@ void run_close(struct run *run)
 	free((char *) run->fetcher.dir);
 	free(run->scratch);
 	free(run->dir);
+	buf_done(&run->failures);
 	err_done(&run->check_err);
 	err_done(&ignored);
 	template_done(&run->t);

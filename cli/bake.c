@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 #include "base/timeutil.h"
+#include "cli/bake_explain.h"
 #include "cli/bake_input.h"
 #include "cli/bake_view.h"
 #include "cli/output.h"
@@ -8,6 +9,7 @@
 #include "cli/target.h"
 #include "cli/verbs.h"
 #include "providers/app.h"
+#include "providers/template_explain.h"
 
 #define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
 
@@ -182,8 +184,16 @@ static json_t *run_body(const struct bake *b)
 {
 	const char *until = cli_opt(b->args, "--until");
 
-	return json_pack("{s:b, s:b, s:s*}", "noCache", cli_flag(b->args, "--no-cache"), "force",
-			 cli_flag(b->args, "--force"), "until", until);
+	json_t *refresh = json_array();
+	const char *name;
+	int i = 0;
+
+	while (refresh && (name = cli_opt_next(b->args, "--refresh", &i)))
+		(void) json_array_append_new(refresh, json_string(name));
+	return json_pack("{s:b, s:b, s:b, s:s*, s:s*, s:o}", "noCache",
+			 cli_flag(b->args, "--no-cache"), "force", cli_flag(b->args, "--force"),
+			 "keepGoing", cli_flag(b->args, "--keep-going"), "until", until, "from",
+			 cli_opt(b->args, "--from"), "refresh", refresh);
 }
 
 static int start_run(struct bake *b, char op[UUID_STR_LEN], struct err *err)
@@ -380,6 +390,22 @@ static int finish(struct bake *b)
 	return EXIT_DONE;
 }
 
+static int explain(struct bake *b, struct err *err)
+{
+	auto_json json_t *params = run_body(b), *doc = NULL;
+	int r = params ? template_explain(b->app, b->id, b->in.body, params, &b->cli->cancel, NULL,
+					  &doc, err)
+		       : err_set(err, -ENOMEM, "bake");
+
+	if (r < 0)
+		return r;
+	bake_view_stop(b->view);
+	if (b->cli->json)
+		return cli_print_json(doc) < 0 ? -EIO : 1;
+	explain_print(b->cli, doc);
+	return 1;
+}
+
 static int work(struct bake *b, struct err *err)
 {
 	char op[UUID_STR_LEN] = "";
@@ -387,6 +413,8 @@ static int work(struct bake *b, struct err *err)
 
 	if (r == 0)
 		r = expand_ids(b, err);
+	if (r == 0 && cli_flag(b->args, "--explain"))
+		return explain(b, err);
 	if (r == 0)
 		r = wait_for_other_run(b, err);
 	if (r == 0)
@@ -444,7 +472,11 @@ static const struct cli_option bake_options[] = {
 	{"--name", 'n', "NAME", "name of the template (default: from the file's name)"},
 	{"--param", 'p', "NAME=VALUE", "value of one of the file's parameters; repeatable"},
 	{"--until", 0, "STEP", "stop after this customizer and publish nothing"},
+	{"--from", 0, "STEP", "run this customizer and all after it again"},
+	{"--refresh", 0, "STEP", "run this customizer again; repeatable"},
 	{"--no-cache", 0, NULL, "run every step again"},
+	{"--keep-going", 'k', NULL, "after a failed customizer try the next; publish nothing"},
+	{"--explain", 0, NULL, "only say which steps would run, and which input changed"},
 	{"--force", 'f', NULL, "publish a new version although nothing changed"},
 	{"--no-wait", 0, NULL, "leave the run queued"},
 	{NULL},
@@ -464,7 +496,9 @@ const struct cli_command cmd_bake = {
 		"used as \"[parameters('name')]\" and set with --param.\n\n"
 		"Examples:\n"
 		"  kiln bake examples/golden-debian/template.json -g golden\n"
-		"  kiln bake web.json -g images --param version=1.4.2 --json",
+		"  kiln bake web.json -g images --param version=1.4.2 --json\n"
+		"  kiln bake web.json --explain\n"
+		"  kiln bake web.json --refresh packages",
 	.options = bake_options,
 	.run = run_bake,
 };

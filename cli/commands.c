@@ -7,6 +7,7 @@
 const struct cli_command *const cli_commands[] = {
 	&cmd_init,
 	&cmd_bake,
+	&cmd_log,
 	&cmd_shell,
 	&cmd_run,
 	&cmd_rest,
@@ -42,6 +43,10 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_template_cancel,
 	&cmd_template_delete,
 	&cmd_template_outputs,
+	&cmd_runs_list,
+	&cmd_runs_show,
+	&cmd_runs_steps,
+	&cmd_runs_delete,
 	&cmd_image_list,
 	&cmd_image_show,
 	&cmd_image_delete,

@@ -132,7 +132,8 @@ int verb_show(struct cli *cli, const struct cli_args *args)
 	r = noun_id(cli, n, args, args->pos[0], &id, &e);
 	if (r == 0)
 		r = ref_get(cli, id, n->query, &doc, &e);
-	return r < 0 ? cli_fail(cli, &e) : cli_render(cli, args, doc, n->columns);
+	return r < 0 ? cli_fail(cli, &e)
+		     : cli_render(cli, args, n->part ? json_at(doc, n->part) : doc, n->columns);
 }
 
 /* ---- Changes -------------------------------------------------------------------------------- */

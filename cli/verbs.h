@@ -37,5 +37,7 @@ extern const struct cli_command cmd_disk_list, cmd_disk_show, cmd_disk_create, c
 	cmd_disk_revoke, cmd_disk_delete;
 extern const struct cli_command cmd_snapshot_list, cmd_snapshot_show, cmd_snapshot_create,
 	cmd_snapshot_delete;
+extern const struct cli_command cmd_log;
+extern const struct cli_command cmd_runs_list, cmd_runs_show, cmd_runs_steps, cmd_runs_delete;
 
 #endif

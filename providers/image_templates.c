@@ -257,6 +257,9 @@ static int template_delete_job(struct arm_job *job, struct err *err)
 static const struct arm_field run_shape[] = {
 	{"noCache", ARM_BOOL, ARM_NULLABLE},
 	{"until", ARM_STRING, ARM_NULLABLE, .max = 64},
+	{"from", ARM_STRING, ARM_NULLABLE, .max = 64},
+	{"refresh", ARM_ARRAY, ARM_NULLABLE, .item = ARM_STRING, .max = 100},
+	{"keepGoing", ARM_BOOL, ARM_NULLABLE},
 	{"force", ARM_BOOL, ARM_NULLABLE},
 	{NULL},
 };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kiln.Images/runs: the record of each run of an image template. Templates write it; clients read
  * it, name it as a source, and delete it, which lets go of its artefact. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/common.h"
@@ -38,6 +41,76 @@ static int run_delete_job(struct arm_job *job, struct err *err)
 	return r < 0 ? r : file_rm_rf(dir, err);
 }
 
+/* ---- Its log -------------------------------------------------------------------------------- */
+
+#define LOG_PART_BYTES (256u << 10) /* of one answer */
+
+/* Whole lines of DIR/runs/ID/events.jsonl from @offset on; *@ret_next is where the next part
+ * begins. A line that is still being written is left for the next time. */
+static int read_events(const char *path, int64_t offset, json_t *events, int64_t *ret_next,
+		       struct err *err)
+{
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_free char *part = malloc(LOG_PART_BYTES);
+	const char *line, *end;
+	ssize_t n;
+
+	*ret_next = offset;
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* it has not begun */
+	if (fd < 0 || !part)
+		return err_set(err, fd < 0 ? -errno : -ENOMEM, "log of the run");
+	n = pread(fd, part, LOG_PART_BYTES, offset);
+	if (n < 0)
+		return err_set(err, -errno, "log of the run");
+	for (line = part; (end = memchr(line, '\n', (size_t) (part + n - line))); line = end + 1) {
+		json_t *event = NULL;
+
+		*ret_next = offset + (end + 1 - part);
+		if (json_parse(line, (size_t) (end - line), &event, NULL) < 0)
+			continue; /* torn by a crash */
+		if (json_array_append_new(events, event) < 0)
+			return no_memory(err);
+	}
+	if (line == part && n == (ssize_t) LOG_PART_BYTES)
+		*ret_next = offset + n; /* no event is so long: what is there is none */
+	return 0;
+}
+
+static bool run_ended(const json_t *run)
+{
+	const char *state = json_str_at(run, "properties.state");
+
+	return state && !str_eq(state, "Running") && !str_eq(state, "Queued");
+}
+
+static int run_log(struct arm_call *c, struct err *err)
+{
+	const struct app *a = c->app;
+	auto_free char *path = strf("%s/runs/%s/events.jsonl", a->data_dir, c->id->name);
+	int64_t offset = json_int_at(c->body, "offset", 0), next = offset;
+	bool ended = run_ended(c->old); /* before reading: what it wrote last is then read */
+	json_t *events = json_array();
+	int r = path && events ? read_events(path, offset, events, &next, err) : no_memory(err);
+
+	if (r < 0) {
+		json_decref(events);
+		return r;
+	}
+	c->result = json_pack("{s:o, s:I, s:b}", "events", events, "next", (json_int_t) next, "end",
+			      (int) (ended && json_array_size(events) == 0));
+	return c->result ? 0 : no_memory(err);
+}
+
+static const struct arm_field log_shape[] = {
+	{"offset", ARM_INT, ARM_NULLABLE, .min = 0, .max = INT64_MAX},
+	{NULL},
+};
+static const struct arm_action run_actions[] = {
+	{"readLog", "POST", "read", run_log, log_shape},
+	{NULL},
+};
+
 static const struct arm_field run_properties[] = {
 	{"templateId", ARM_STRING, ARM_READONLY},
 	{"state", ARM_STRING, ARM_READONLY},
@@ -69,5 +142,6 @@ const struct arm_type type_runs = {
 	.properties = run_properties,
 	.write = run_write,
 	.del = run_delete,
+	.actions = run_actions,
 	.jobs = run_jobs,
 };

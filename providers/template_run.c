@@ -3,9 +3,11 @@
 #include <pthread.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "providers/common.h"
+#include "providers/template_explain.h"
 #include "providers/template_run.h"
 #include "providers/versions.h"
 
@@ -200,8 +202,8 @@ int template_resolve(void *arg, const json_t *source, struct bake_source *ret, s
 		shared ? "properties.source.imageVersionId" : "properties.source.imageId";
 	const char *id = json_str_at(source, shared ? "imageVersionId" : "imageId");
 	struct image_source s = {.region = -1};
-	int r = image_source_load(t->app, t->job->who, t->job->id->subscription, id ? id : "",
-				  t->location, field, &s, err);
+	int r = image_source_load(t->app, t->who, t->subscription, id ? id : "", t->location, field,
+				  &s, err);
 
 	if (r < 0) {
 		err_arm(err, shared ? "BadSharedImageVersionSource" : "BadManagedImageSource");
@@ -245,19 +247,58 @@ static void name_failure(struct err *err, int r)
 				       : "ImageTemplateRunFailed");
 }
 
+static struct bake_options run_options(const json_t *params, const char *run_id, const char *id,
+				       const struct arm_principal *who)
+{
+	return (struct bake_options){
+		.run_id = run_id,
+		.template_id = id,
+		.template_name = strrchr(id, '/') + 1,
+		.no_cache = json_bool_at(params, "noCache", false),
+		.until = json_str_at(params, "until"),
+		.from = json_str_at(params, "from"),
+		.refresh = json_object_get(params, "refresh"),
+		.keep_going = json_bool_at(params, "keepGoing", false),
+		.force = json_bool_at(params, "force", false),
+		.local_files = who && who->local_owner,
+	};
+}
+
+int template_explain(struct app *a, const char *id, const json_t *doc, const json_t *params,
+		     struct cancel *cancel, const struct event_sink *events, json_t **ret,
+		     struct err *err)
+{
+	const char *given = json_str_at(doc, "location");
+	auto_free char *location = location_normalize(given ? given : "");
+	struct template_run t = {.who = &a->owner, .app = a, .location = location};
+	auto_arm_id struct arm_id parsed = {0};
+	const struct bake_host host = {&t, template_resolve, NULL, NULL};
+	struct bake_options o;
+	struct bake_env env;
+	char run_id[UUID_STR_LEN];
+	int r;
+
+	r = uuid_random(run_id);
+	if (r < 0)
+		return err_set(err, r, "random number");
+	r = arm_id_parse(id, &parsed, err);
+	if (r < 0)
+		return r;
+	t.subscription = parsed.subscription;
+	o = run_options(params, run_id, id, &a->owner);
+	r = location ? template_env(a, location, &env, err) : no_memory(err);
+	if (r < 0)
+		return r;
+	env.cancel = cancel;
+	env.events = events;
+	return bake_explain(&env, &host, &o, doc, ret, err);
+}
+
 static int run_engine(struct template_run *t, struct err *err)
 {
 	const struct bake_host host = {t, template_resolve, template_distribute, on_record};
-	const json_t *params = t->job->params;
-	struct bake_options o = {
-		.run_id = t->run_id,
-		.template_id = t->job->id->text,
-		.template_name = t->job->id->name,
-		.no_cache = json_bool_at(params, "noCache", false),
-		.until = json_str_at(params, "until"),
-		.force = json_bool_at(params, "force", false),
-		.local_files = t->job->who && t->job->who->local_owner,
-	};
+	const struct bake_options o =
+		run_options(t->job->params, t->run_id, t->job->id->text, t->job->who);
 	auto_json json_t *record = NULL;
 	struct bake_env env;
 	struct tee tee;
@@ -304,7 +345,12 @@ static int run_finish(struct template_run *t, int result, struct err *err)
 int template_run_job(struct arm_job *job, struct err *err)
 {
 	struct template_run t = {
-		.job = job, .app = job->app, .doc = job->doc, .run_id = job->operation_id};
+
+		.job = job,
+		.who = job->who,
+		.app = job->app,
+		.doc = job->doc,
+		.run_id = job->operation_id};
 	const char *location = json_str_at(job->doc, "location");
 	int r;
 

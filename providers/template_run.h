@@ -10,6 +10,8 @@
 /* One run while it goes on. */
 struct template_run {
 	struct arm_job *job;
+	const struct arm_principal *who; /* who asked for it; must be allowed to read the source */
+	const char *subscription;        /* of the template; borrowed */
 	struct app *app;
 	const json_t *doc;  /* the template, borrowed from the job */
 	const char *run_id; /* the operation's id: a job that is run again continues the same run */
@@ -20,7 +22,8 @@ struct template_run {
 	char sub_state[32]; /* last reported */
 };
 
-/** template_run_job() - the job "run". Params: {"noCache","until","force"}. */
+/** template_run_job() - the job "run". Params: {"noCache", "until",
+ *  "from", "refresh", "keepGoing", "force"}. */
 int template_run_job(struct arm_job *job, struct err *err);
 
 /** template_resolve() - bake_host.resolve: the template's source to a disk. */
