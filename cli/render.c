@@ -18,7 +18,7 @@ static void add_scalar(struct buf *out, const json_t *v)
 	else if (json_is_boolean(v))
 		buf_addstr(out, json_is_true(v) ? "true" : "false");
 	else if (json_is_real(v))
-		buf_addf(out, "%g", json_real_value(v));
+		buf_addf(out, "%.3g", json_real_value(v));
 }
 
 static void add_list(struct buf *out, const json_t *v)

@@ -30,6 +30,38 @@ check "only the steps from the failed one ran" same "step7 step8 step9 step10" \
 	"$(jq -sr '[.[] | select(.type == "step.done" and .cached == false and (.kind == "Shell")) | .name] | join(" ")' "$T/mended.jsonl")"
 check "nothing is left behind" nothing_left
 
+# What would run, and why; running from a step on; keeping on; the log.
+explain() { "$KILN" bake "$T/ten.json" -g golden --explain --json "$@" >"$T/explain.json"; }
+check "--explain: nothing would run" explain
+check "--explain: all is cached" jq -e '[.steps[].state] | length == 11 and all(. == "cached")' "$T/explain.json"
+template ten "" "$(steps 'echo mended twice > /etc/step7')"
+check "--explain after a change" explain
+check "--explain: the step and all after it" same "step7 step8 step9 step10 generalize" \
+	"$(jq -r '[.steps[] | select(.state == "runs") | .name] | join(" ")' "$T/explain.json")"
+check "--explain: the input that changed" same step.script \
+	"$(jq -r '[.steps[] | select(.name == "step7") | .changed[].input] | join(" ")' "$T/explain.json")"
+check "--explain changes nothing" same 'echo mended > /etc/step7' "$("$KILN" template show ten -g golden \
+	--jq '.properties.customize[6].inline[0]')"
+template ten "" "$(steps 'echo mended > /etc/step7')"
+"$KILN" bake "$T/ten.json" -g golden --json --from step9 --until step10 >"$T/from.jsonl" 2>"$T/from.err"
+check "--from: exit status 0" same 0 $?
+check "--from: it and all after it" same "step9 step10" \
+	"$(jq -sr '[.[] | select(.type == "step.done" and .cached == false and .kind == "Shell") | .name] | join(" ")' "$T/from.jsonl")"
+"$KILN" bake "$T/ten.json" -g golden --json --refresh step2 --until step2 >"$T/refresh.jsonl" 2>"$T/refresh.err"
+check "--refresh: it alone" same "step2" \
+	"$(jq -sr '[.[] | select(.type == "step.done" and .cached == false and .kind == "Shell") | .name] | join(" ")' "$T/refresh.jsonl")"
+check "--from: an unknown step is named" status 1 "$KILN" bake "$T/ten.json" -g golden --explain --from nowhere
+template bads "" '[{"type":"Shell","name":"a","inline":["echo a > /etc/a"]},{"type":"Shell","name":"b","inline":["exit 5"]},
+	{"type":"Shell","name":"c","inline":["test -e /etc/a && echo c is here"]},{"type":"Shell","name":"d","inline":["exit 6"]}]'
+"$KILN" bake "$T/bads.json" -g golden --keep-going >"$T/bads.out" 2>"$T/bads.err"
+check "--keep-going: exit status 1" same 1 $?
+check "--keep-going: every failure is told" same "2" "$(grep -c 'failed with exit status' "$T/bads.err")"
+check "--keep-going leaves nothing behind" nothing_left
+check "kiln log of a step" same "c is here" "$("$KILN" log bads c -g golden --json | jq -r 'select(.type == "output") | .line')"
+check "kiln log: an unknown step" status 1 "$KILN" log bads z -g golden
+check "kiln log -f ends with the run" bash -c "'$KILN' log bads -f -g golden | grep -qx Failed"
+check "kiln runs" same 1 "$("$KILN" runs list -g golden --jq '[.[] | select(.properties.state == "Failed" and (.properties.templateId | endswith("/bads")))] | length')"
+
 # An error's JSON goes to standard output, alone.
 template bad "" '[{"type":"Shell","name":"no","inline":["exit 3"]}]'
 "$KILN" bake "$T/bad.json" -g golden --json >"$T/bad.jsonl" 2>/dev/null
