@@ -233,11 +233,11 @@ static int check_signature(struct assertion *a, const json_t *f)
 	unsigned algs = 0;
 	int r = jwks_find(a->call->l, f, a->jwt.kid, &key, &algs, &why);
 
-	if (r >= 0)
-		r = jwt_verify(&a->jwt, key, algs, &why);
+	if (r < 0) /* no such key, or the keys cannot be had */
+		r = bad(a->call, r == -ENOENT ? 700027 : 50166, err_str(&why));
+	else if (jwt_verify(&a->jwt, key, algs, &why) < 0)
+		r = bad(a->call, 700027, err_str(&why));
 	EVP_PKEY_free(key);
-	if (r < 0)
-		r = bad(a->call, r == -ENOENT || r == -EACCES ? 700027 : 50166, err_str(&why));
 	err_done(&why);
 	return r;
 }
