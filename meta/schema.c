@@ -91,6 +91,16 @@ int schema_migrate_to(struct db *db, const struct schema_step *list, size_t n, s
 	return r;
 }
 
+const struct schema_step *schema_steps(void)
+{
+	return steps;
+}
+
+size_t schema_newest(void)
+{
+	return ARRAY_SIZE(steps);
+}
+
 int schema_migrate(struct db *db, struct err *err)
 {
 	return schema_migrate_to(db, steps, ARRAY_SIZE(steps), err);

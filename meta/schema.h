@@ -22,6 +22,10 @@ int schema_migrate(struct db *db, struct err *err);
 /** schema_migrate_to() - the same with other steps (tests). */
 int schema_migrate_to(struct db *db, const struct schema_step *steps, size_t n, struct err *err);
 
+/** schema_steps() - the steps of this program, schema_newest() of them. */
+const struct schema_step *schema_steps(void);
+size_t schema_newest(void);
+
 extern const char *const schema_resources[];
 extern const char *const schema_operations[];
 extern const char *const schema_leases[];

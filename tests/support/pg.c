@@ -77,6 +77,7 @@ static pid_t spawn(struct pg *pg, const char *const argv[], bool lasts)
 
 static void init_cluster(struct pg *pg)
 {
+	/* Its own order of text is not that of bytes. */
 	const char *const argv[] = {"initdb",
 				    "-D",
 				    pg->data,
@@ -88,6 +89,8 @@ static void init_cluster(struct pg *pg)
 				    "--encoding=UTF8",
 				    "--no-instructions",
 				    "--locale=C.UTF-8",
+				    "--locale-provider=icu",
+				    "--icu-locale=en",
 				    NULL};
 	int status = -1;
 

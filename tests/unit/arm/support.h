@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -25,8 +26,7 @@ struct world {
 	struct meta *meta;
 	struct arm *arm;
 	struct arm_principal owner, guest;
-	int hook_calls;
-	int job_calls;
+	atomic_int hook_calls, job_calls;
 	int streams_open;
 	int (*job)(struct arm_job *job, struct err *err); /* what a box's jobs do; NULL = succeed */
 };
