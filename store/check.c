@@ -24,6 +24,7 @@ struct check {
 	struct codec *codec;
 	struct dmap seen;    /* names that a root walk has proven present; a = 1 */
 	struct dmap damaged; /* frames that do not decode */
+	uint64_t unhealed;   /* frames of damaged packs that nobody has */
 };
 
 static void finding(struct check *k, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -149,7 +150,36 @@ static int read_whole(struct check *k, const struct pack_id *id, const struct pa
 	return r == -EIO ? read_once(k, id, e, i, dst) : r;
 }
 
-/* Moves what is good out of a damaged pack, then the pack aside. */
+/* A plain chunk or node from anywhere else; -ENOENT when nobody has it, an unrelated error when
+ * that could not be found out. */
+static int fetch_elsewhere(struct check *k, const struct digest *name, enum frame_kind kind,
+			   unsigned level, void *dst)
+{
+	int doubt = -ENOENT;
+
+	for (size_t o = 0; o <= k->n_others; o++) {
+		struct store *s = o == 0 ? k->s : k->others[o - 1];
+
+		for (unsigned i = 0; i < s->n_regions; i++) {
+			unsigned depth;
+			int r;
+
+			if (s == k->s && i == k->region)
+				continue;
+			r = kind == FRAME_NODE
+				    ? fetch_node_copy(s, i, name, level, dst, &depth, NULL)
+				    : fetch_chunk(s, i, k->codec, name, dst, NULL);
+			if (r >= 0)
+				return 0;
+			if (unrelated(r))
+				doubt = r;
+		}
+	}
+	return doubt;
+}
+
+/* Moves what is good out of a damaged pack, the rest from elsewhere, then the pack aside. What is
+ * nowhere may be dead: the walk of the roots tells. */
 static int salvage(struct check *k, const struct pack_id *id, struct pack_index *x, struct err *err)
 {
 	struct store_region *g = &k->s->regions[k->region];
@@ -168,6 +198,12 @@ static int salvage(struct check *k, const struct pack_id *id, struct pack_index 
 		if (digest_is_zero(&e->name))
 			continue; /* a frame that the lookup does not know */
 		got = read_whole(k, id, e, i, plain);
+		if (got < 0 && !unrelated(got)) {
+			got = fetch_elsewhere(k, &e->name, (enum frame_kind) e->kind, e->level,
+					      plain);
+			k->ret->healed += got >= 0;
+			k->unhealed += got == -ENOENT;
+		}
 		if (got >= 0)
 			r = put_frame(k, &e->name, (enum frame_kind) e->kind, e->level, plain, err);
 		else if (unrelated(got))
@@ -291,34 +327,6 @@ static int stray_key(void *arg, const char *key, uint64_t bytes)
 	if (r < 0)
 		return region_quarantine(g->region, key, st->err);
 	return packs_adopt(k->s->meta, g->region->name, &id, x.bytes, x.n, st->err);
-}
-
-/* A plain chunk or node from anywhere else; -ENOENT when nobody has it, an unrelated error when
- * that could not be found out. */
-static int fetch_elsewhere(struct check *k, const struct digest *name, enum frame_kind kind,
-			   unsigned level, void *dst)
-{
-	int doubt = -ENOENT;
-
-	for (size_t o = 0; o <= k->n_others; o++) {
-		struct store *s = o == 0 ? k->s : k->others[o - 1];
-
-		for (unsigned i = 0; i < s->n_regions; i++) {
-			unsigned depth;
-			int r;
-
-			if (s == k->s && i == k->region)
-				continue;
-			r = kind == FRAME_NODE
-				    ? fetch_node_copy(s, i, name, level, dst, &depth, NULL)
-				    : fetch_chunk(s, i, k->codec, name, dst, NULL);
-			if (r >= 0)
-				return 0;
-			if (unrelated(r))
-				doubt = r;
-		}
-	}
-	return doubt;
 }
 
 /* A name that a root needs is not to be had here. */
@@ -472,6 +480,31 @@ int store_check(struct store *s, unsigned region, unsigned flags, struct store *
 	dmap_done(&k.seen);
 	dmap_done(&k.damaged);
 	return r < 0 ? err_ctx(err, r, "check") : 0;
+}
+
+int check_heal_pack(struct store *s, unsigned region, const struct pack_row *row,
+		    struct cancel *cancel, struct store_check_result *ret, struct err *err)
+{
+	struct check k = {
+		.s = s,
+		.region = region,
+		.flags = STORE_CHECK_HEAL | STORE_CHECK_READ_DATA,
+		.cancel = cancel,
+		.ret = ret,
+	};
+	int r;
+
+	k.codec = store_codec_take(s);
+	if (!k.codec)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = store_session_begin(s, "heal", &k.ss, err);
+	if (r >= 0)
+		r = check_pack(&k, row, err);
+	ret->lost = k.unhealed;
+	store_session_end(k.ss);
+	store_codec_give(s, k.codec);
+	dmap_done(&k.damaged);
+	return r < 0 ? err_ctx(err, r, "pack") : 0;
 }
 
 int store_rebuild_index(struct store *s, unsigned region, uint64_t *ret_packs, struct err *err)

@@ -289,6 +289,7 @@ int fetch_chunk(struct store *s, unsigned region, struct codec *c, const struct 
 			err_move(err, &first);
 		return r;
 	}
+	heal_note(s, region, &loc.pack);
 	if (fetch_other_copy(s, region, name, &loc, &other) == 0 && other.kind == FRAME_CHUNK &&
 	    read_at(s, region, c, name, &other, dst, CHUNK_BYTES, NULL) >= 0)
 		return 0;
@@ -372,6 +373,8 @@ static int node_fill(void *arg, const struct digest *name, void *dst, size_t n, 
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = fill_from(f, c, &loc, name, dst, ret_tag, &first);
+	if (r < 0 && damage(r))
+		heal_note(f->s, f->region, &loc.pack);
 	if (r < 0 && damage(r) && fetch_other_copy(f->s, f->region, name, &loc, &other) == 0 &&
 	    fill_from(f, c, &other, name, dst, ret_tag, NULL) >= 0)
 		r = 0;

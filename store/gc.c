@@ -598,6 +598,8 @@ int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *canc
 	     struct store_gc_result *ret, struct err *err)
 {
 	struct gc g = {.s = s, .region = region, .dry_run = dry_run, .cancel = cancel, .ret = ret};
+	auto_err struct err own = ERR_INIT;
+	struct store_heal_result healed;
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_gc_result){0};
@@ -605,6 +607,8 @@ int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *canc
 		return r;
 	if (s->read_only)
 		return err_set(err, -EROFS, "gc: the store is read-only");
+	if (!dry_run && store_heal_pending(s, cancel, &healed, &own) < 0)
+		log_debug("store.gc.heal", "error=%s", err_str(&own)); /* the marking will tell */
 	r = collect(&g, err);
 	store_session_end(g.ss);
 	for (size_t i = 0; i < g.rows.n && g.marks; i++)

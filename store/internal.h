@@ -33,6 +33,13 @@ struct store_region {
 	int64_t refreshed_ns;         /* end of the last refresh; 0 = never */
 };
 
+#define HEAL_NOTES 64
+struct heal_note {
+	struct pack_id pack;
+	unsigned region;
+	bool set;
+};
+
 struct store {
 	struct store_region *regions;
 	size_t n_regions;
@@ -49,6 +56,9 @@ struct store {
 	pthread_mutex_t codec_lock; /* guards the pool */
 	struct codec *codecs[CODEC_POOL];
 	unsigned n_codecs;
+
+	pthread_mutex_t heal_lock; /* guards the notes: packs that were noted lately */
+	struct heal_note heal_notes[HEAL_NOTES];
 
 	pthread_mutex_t ahead_lock; /* guards the pointer */
 	struct ahead *ahead;        /* NULL until somebody reads sequentially */
@@ -204,6 +214,17 @@ int session_product(struct store_session *ss, unsigned region, const struct disk
 bool session_owner_alive(void *arg, const char *owner, bool lease_over);
 /** session_place() - boot and pid namespace: where a process id means something. */
 int session_place(char dst[SESSION_PLACE_MAX], struct err *err);
+
+/* heal.c */
+/** heal_note() - a reader found the pack damaged or missing. */
+void heal_note(struct store *s, unsigned region, const struct pack_id *id);
+
+/* check.c */
+struct store_check_result;
+/** check_heal_pack() - prove one pack; what is damaged is moved out of it, or fetched from another
+ *  region, and the pack put aside. Counted as by store_check(). */
+int check_heal_pack(struct store *s, unsigned region, const struct pack_row *row,
+		    struct cancel *cancel, struct store_check_result *ret, struct err *err);
 
 /* gc.c */
 /** gc_region_epoch() - the highest epoch that the region remembers; 0 = none. */

@@ -107,6 +107,20 @@ int store_drain(struct store *s, unsigned region, unsigned to, uint64_t max_byte
  * holds the only copy of anything alive; -EBUSY while somebody works there. */
 int store_region_forget(struct store *s, unsigned region, bool delete_data, struct err *err);
 
+struct store_heal_result {
+	uint64_t packs;  /* damaged ones that were noted */
+	uint64_t healed; /* chunks and nodes fetched from another region */
+	uint64_t lost; /* not to be had anywhere (store_check() says whether anything needs them) */
+};
+/**
+ * store_heal_pending() - mend the packs that readers found damaged since the last call
+ *
+ * Cheap when there are none. Called by collection and replication, and by whoever serves, when
+ * idle. Return: 0 (also when another process is at it), the cancel reason, or -errno.
+ */
+int store_heal_pending(struct store *s, struct cancel *cancel, struct store_heal_result *ret,
+		       struct err *err);
+
 /* A root that a catalog record asks for. */
 struct store_lost_root {
 	const char *kind, *id;

@@ -4,8 +4,6 @@
  * key is wrapped anew and every small object sealed anew; frames stay as they are. A pack takes the
  * place of the old one whole, so that a crash leaves either; run again, it goes on.
  */
-#include "base/file.h"
-#include "base/lock.h"
 #include "base/mem.h"
 #include "store/internal.h"
 #include "store/maintain.h"
@@ -184,10 +182,9 @@ int store_rekey(struct store *s, unsigned region, struct cancel *cancel,
 		struct store_rekey_result *ret, struct err *err)
 {
 	auto_err struct err own = ERR_INIT;
-	auto_free char *lock = path_join(s->dir, "gc.lock");
 	auto_free uint8_t *buf = malloc(STEP_BYTES);
 	struct rekey k = {.cancel = cancel, .ret = ret, .buf = buf, .err = &own};
-	auto_fd int fd = -1;
+	struct store_session *ss = NULL;
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_rekey_result){0};
@@ -197,14 +194,15 @@ int store_rekey(struct store *s, unsigned region, struct cancel *cancel,
 	if (!k.g->crypt)
 		return err_set(err, -EINVAL, "region %s is not encrypted",
 			       region_name_of(s, region));
-	if (s->read_only || !lock || !buf)
+	if (s->read_only || !buf)
 		return err_set(err, s->read_only ? -EROFS : -ENOMEM, "rekey");
 	/* A collection would remove packs that this is about to put in place again. */
-	r = lock_file(lock, LOCK_EXCLUSIVE | LOCK_NONBLOCK, &fd, &own);
-	if (r == -EAGAIN)
-		return err_set(err, -EBUSY, "a collection of this store is running");
+	r = store_session_begin(s, "rekey", &ss, &own);
+	if (r >= 0)
+		r = packs_gc_claim(s->meta, &ss->key, region_name_of(s, region), &own);
 	if (r >= 0)
 		r = rekey_all(&k);
+	store_session_end(ss);
 	if (r < 0 && err)
 		err_move(err, &own);
 	return r < 0 ? err_ctx(err, r, "rekey") : 0;

@@ -5,8 +5,10 @@
  * what it lacks is sent. The tree is then built anew at the target, so that equal roots prove
  * that everything arrived.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "store/internal.h"
+#include "store/maintain.h"
 
 #define CANDIDATES_MAX 32
 
@@ -172,6 +174,8 @@ int store_replicate_from(struct store *src, unsigned from, struct store_session 
 			 struct err *err)
 {
 	struct store_session *hold = NULL;
+	auto_err struct err own = ERR_INIT;
+	struct store_heal_result healed;
 	struct place place = {src, from};
 	int r = store_region_check(src, from, err);
 
@@ -188,6 +192,8 @@ int store_replicate_from(struct store *src, unsigned from, struct store_session 
 	}
 	if (r >= 0)
 		r = replicate(place, ss, to, disk, max_bytes_per_s, cancel, p, ret, err);
+	if (r >= 0 && store_heal_pending(ss->store, cancel, &healed, &own) < 0)
+		log_debug("store.replicate.heal", "error=%s", err_str(&own));
 	if (r >= 0)
 		profile_copy(place, (struct place){ss->store, to}, disk);
 	store_session_end(hold);

@@ -138,6 +138,7 @@ int store_open(const struct store_config *c, struct store **ret, struct err *err
 		return err_set(err, -ENOMEM, "out of memory");
 	(void) pthread_mutex_init(&s->codec_lock, NULL);
 	(void) pthread_mutex_init(&s->ahead_lock, NULL);
+	(void) pthread_mutex_init(&s->heal_lock, NULL);
 	s->meta = c->meta;
 	s->journal = c->journal;
 	s->zstd_level = c->zstd_level ? c->zstd_level : 1;
@@ -186,6 +187,7 @@ void store_close(struct store *s)
 	journal_close(s->own_journal);
 	(void) pthread_mutex_destroy(&s->codec_lock);
 	(void) pthread_mutex_destroy(&s->ahead_lock);
+	(void) pthread_mutex_destroy(&s->heal_lock);
 	free(s->dir);
 	free(s);
 }

@@ -195,6 +195,75 @@ static void a_region_rots(void **state)
 	nbd_export_free(x);
 }
 
+/* What the daemon found is mended by who may write, without a look at the rest. */
+static void what_was_found_is_mended(void **state)
+{
+	struct fixture *f = *state;
+	struct nbd_export *x = export(f, 0, 0);
+	struct nbd_handle *n = client(f, x);
+	auto_err struct err e = ERR_INIT;
+	struct store_heal_result h;
+	struct store_check_result k;
+	auto_free char *notes = path_join(f->dir, "store/heal");
+	auto_dir DIR *dp = NULL;
+	struct dirent *de;
+
+	assert_ok(store_heal_pending(f->s, NULL, &h, &e), e);
+	assert_int_equal(h.packs, 0);
+	rot(f->regions[0]);
+	assert_int_equal(failures(f, n, 0, SIZE), 0);
+	nbd_close(n);
+	nbd_export_free(x);
+	assert_ok(store_check(f->s, 0, STORE_CHECK_READ_DATA, NULL, 0, NULL, NULL, NULL, &k, &e),
+		  e);
+	assert_true(k.damaged_packs > 0);
+	assert_ok(store_heal_pending(f->s, NULL, &h, &e), e);
+	assert_true(h.packs > 0);
+	assert_true(h.healed > 0);
+	assert_int_equal(h.lost, 0);
+	assert_ok(store_check(f->s, 0, STORE_CHECK_READ_DATA, NULL, 0, NULL, NULL, NULL, &k, &e),
+		  e);
+	assert_int_equal(k.damaged_packs + k.missing, 0);
+	dp = opendir(notes);
+	assert_non_null(dp);
+	while ((de = readdir(dp)))
+		assert_int_equal(de->d_name[0], '.');
+	/* Now the first region is enough. */
+	vanish(f->regions[1]);
+	x = export(f, 0, 0);
+	n = client(f, x);
+	assert_int_equal(failures(f, n, 0, SIZE), 0);
+	nbd_close(n);
+	nbd_export_free(x);
+}
+
+/* A whole region is lost: it comes back from the other, then it can stand alone. */
+static void a_lost_region_is_rebuilt(void **state)
+{
+	struct fixture *f = *state;
+	auto_err struct err e = ERR_INIT;
+	struct store_check_result k;
+	struct store_gc_result g;
+	struct store_reader *r = NULL;
+	uint8_t got[4096], want[4096];
+
+	vanish(f->regions[0]);
+	assert_ok(store_check(f->s, 0, STORE_CHECK_HEAL | STORE_CHECK_READ_DATA, NULL, 0, NULL,
+			      NULL, NULL, &k, &e),
+		  e);
+	assert_int_equal(k.lost, 0);
+	assert_ok(store_gc(f->s, 0, false, NULL, &g, &e), e);
+	assert_ok(store_gc(f->s, 0, false, NULL, &g, &e), e);
+	vanish(f->regions[1]);
+	assert_ok(store_reader_open(f->s, 0, &f->disk, &r, &e), e);
+	for (uint64_t at = 0; at < SIZE; at += 61440) {
+		assert_ok(store_reader_read(r, got, sizeof(got), at, &e), e);
+		assert_int_equal(file_pread_full(f->fd, want, sizeof(want), at), 0);
+		assert_memory_equal(got, want, sizeof(got));
+	}
+	store_reader_close(r);
+}
+
 static void nothing_is_left(void **state)
 {
 	struct fixture *f = *state;
@@ -383,6 +452,8 @@ int main(void)
 		T(any_region_can_be_the_first),
 		T(a_region_vanishes),
 		T(a_region_rots),
+		T(what_was_found_is_mended),
+		T(a_lost_region_is_rebuilt),
 		T(nothing_is_left),
 		T(the_daemon_is_killed),
 		T(a_profile_is_recorded_and_played),
