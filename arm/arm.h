@@ -23,6 +23,7 @@
 struct meta;
 struct arm;
 struct arm_type;
+struct arm_action;
 
 /* The types whose rows decisions are made from. */
 #define TYPE_SUBSCRIPTION    "Microsoft.Resources/subscriptions"
@@ -274,6 +275,15 @@ int arm_call_put(struct arm_call *c, const char *id, json_t *doc, struct err *er
 /** arm_call_drop() - remove another resource's row likewise; absent is success. */
 int arm_call_drop(struct arm_call *c, const char *id, struct err *err);
 
+/** arm_tags_check() - names and values within Azure's limits; @patch: null values too. */
+int arm_tags_check(const json_t *tags, bool patch, struct err *err);
+
+/** arm_type_actions() - what RBAC calls the requests that a type takes; @action is NULL but for
+ *  POST. A non-zero return of @fn ends it and is returned. */
+typedef int arm_action_fn(void *arg, const char *name, const char *method,
+			  const struct arm_action *action);
+int arm_type_actions(const struct arm_type *type, arm_action_fn *fn, void *arg);
+
 /* A list of stored rows that a list hook makes. Rows that the caller may not read are left out,
  * $filter, $top and $skiptoken are seen to, and the answer has "value" and, if need be, "nextLink".
  */
@@ -281,14 +291,15 @@ struct arm_filter_field {
 	const char *name; /* of a field or function in $filter */
 	const char *path; /* member of the document; NULL = the list's test judges it */
 };
-struct filter_term; /* arm/filter.h */
+struct filter; /* arm/filter.h */
+struct filter_term;
 struct arm_list {
 	const char *type;                      /* NULL = all types, ordered by id */
 	const char *under;                     /* id of an ancestor; "" = everywhere */
 	const struct arm_filter_field *fields; /* ends with name NULL; NULL = none */
 	/* A term whose field has no path: 1, 0 or -errno. */
-	int (*test)(struct arm_call *c, const struct filter_term *t, const json_t *doc,
-		    struct err *err);
+	int (*test)(struct arm_call *c, const struct filter *f, const struct filter_term *t,
+		    const json_t *doc, struct err *err);
 	/* Is the row in the list? 1, 0 or -errno. NULL = all are. */
 	int (*keep)(struct arm_call *c, const json_t *doc, struct err *err);
 	bool judged; /* keep() sees to what the caller may read */
@@ -363,6 +374,8 @@ struct arm_type {
 	enum arm_children children;
 	const char *policy;       /* what RBAC actions call the type; NULL = its name */
 	enum arm_readers readers; /* who may GET */
+	bool filters_rows;        /* the list hook leaves out what the caller may not read: the
+				     list is for whoever may read something in it */
 	const struct arm_filter_field *filters; /* of lists of its rows; NULL = none */
 	bool stateless;         /* no properties.provisioningState (arm/ keeps it otherwise) */
 	bool must_exist;        /* DELETE of an absent one is 404, not 204 */

@@ -71,6 +71,40 @@ static int denied(const struct arm_principal *who, const char *action, const cha
 	return -EACCES;
 }
 
+static int one_action(const struct arm_type *type, const char *method, const struct arm_action *a,
+		      arm_action_fn *fn, void *arg)
+{
+	const struct route route = {
+		.kind = a ? ROUTE_ACTION : ROUTE_ITEM,
+		.type = type,
+		.action = a,
+		.id = {.name = (char *) (uintptr_t) "{name}"},
+	}; /* borrows */
+	auto_free char *name = authorize_action(&route, method);
+
+	return name ? fn(arg, name, method, a) : -ENOMEM;
+}
+
+int arm_type_actions(const struct arm_type *type, arm_action_fn *fn, void *arg)
+{
+	const struct {
+		const char *method;
+		bool has;
+	} methods[] = {
+		{"GET", type->get || type->list || route_stored(type)},
+		{"PUT", type->write || type->change},
+		{"DELETE", type->write || type->del || type->change},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods) && r == 0; i++)
+		if (methods[i].has)
+			r = one_action(type, methods[i].method, NULL, fn, arg);
+	for (const struct arm_action *a = type->actions; a && a->name && r == 0; a++)
+		r = one_action(type, a->method, a, fn, arg);
+	return r;
+}
+
 enum reach { AT_SCOPE = 1 << 0, BELOW = 1 << 1 };
 
 /* Which of @want hold: a set, or -errno. @action NULL: any role. */
@@ -217,7 +251,7 @@ static int decide_list(struct request *rq)
 	const char *id = rq->route.id.text, *parent = rq->route.id.parent;
 	int r = reach(rq->arm, rq->req->who, rq->action, false, id, AT_SCOPE, &rq->err);
 
-	if (r == 0)
+	if (r == 0 && (!rq->route.type->list || rq->route.type->filters_rows))
 		r = reach(rq->arm, rq->req->who, rq->action, false, parent, BELOW, &rq->err);
 	if (r < 0)
 		return r;

@@ -8,12 +8,17 @@ static int no_memory(struct request *rq)
 	return err_set(&rq->err, -ENOMEM, "out of memory");
 }
 
+static int bad_field(struct err *err, const char *code, const char *target, const char *what)
+{
+	(void) err_set(err, -EINVAL, "\"%s\": %s", target, what);
+	err_target(err, "%s", target);
+	err_arm(err, code);
+	return -EINVAL;
+}
+
 static int bad(struct request *rq, const char *code, const char *target, const char *what)
 {
-	(void) err_set(&rq->err, -EINVAL, "\"%s\": %s", target, what);
-	err_target(&rq->err, "%s", target);
-	err_arm(&rq->err, code);
-	return -EINVAL;
+	return bad_field(&rq->err, code, target, what);
 }
 
 static size_t characters(const char *s)
@@ -25,48 +30,52 @@ static size_t characters(const char *s)
 	return n;
 }
 
-static int check_tag(struct request *rq, const json_t *tags, const char *name, const json_t *value,
-		     bool patch)
+static int check_tag(const json_t *tags, const char *name, const json_t *value, bool patch,
+		     struct err *err)
 {
 	auto_free char *target = strf("tags.%.200s", name);
 	json_t *from = (json_t *) (uintptr_t) tags, *other;
 	const char *key;
 
 	if (!target)
-		return no_memory(rq);
+		return err_set(err, -ENOMEM, "out of memory");
 	if (!*name || characters(name) > TAG_NAME_MAX)
-		return bad(rq, "InvalidTagName", target, "a tag's name has 1 to 512 characters");
+		return bad_field(err, "InvalidTagName", target,
+				 "a tag's name has 1 to 512 characters");
 	if (strpbrk(name, "<>%&\\?/"))
-		return bad(rq, "InvalidTagName", target, "a tag's name has none of < > % & \\ ? /");
+		return bad_field(err, "InvalidTagName", target,
+				 "a tag's name has none of < > % & \\ ? /");
 	json_object_foreach(
 		from, key,
 		other) if (key != name &&
-			   str_eq_nocase(key, name)) return bad(rq, "DuplicateTag", target,
-								"it is given twice; names differ "
-								"by more than case");
+			   str_eq_nocase(key,
+					 name)) return bad_field(err, "DuplicateTag", target,
+								 "it is given twice; names differ "
+								 "by more than case");
 	if (patch && json_is_null(value))
 		return 0;
 	if (!json_is_string(value))
-		return bad(rq, "InvalidTag", target, "a string is expected");
+		return bad_field(err, "InvalidTag", target, "a string is expected");
 	if (characters(json_string_value(value)) > TAG_VALUE_MAX)
-		return bad(rq, "InvalidTagValue", target,
-			   "a tag's value has at most 256 characters");
+		return bad_field(err, "InvalidTagValue", target,
+				 "a tag's value has at most 256 characters");
 	return 0;
 }
 
-static int check_tags(struct request *rq, const json_t *tags, bool patch)
+int arm_tags_check(const json_t *tags, bool patch, struct err *err)
 {
 	json_t *from = (json_t *) (uintptr_t) tags, *value;
 	const char *key;
 	int r = 0;
 
 	if (!json_is_object(tags))
-		return bad(rq, "InvalidParameter", "tags", "an object of strings is expected");
+		return bad_field(err, "InvalidParameter", "tags",
+				 "an object of strings is expected");
 	if (json_object_size(tags) > TAGS_MAX)
-		return bad(rq, "TooManyTags", "tags", "a resource has at most 50 tags");
+		return bad_field(err, "TooManyTags", "tags", "a resource has at most 50 tags");
 	json_object_foreach(from, key, value)
 	{
-		r = check_tag(rq, tags, key, value, patch);
+		r = check_tag(tags, key, value, patch, err);
 		if (r < 0)
 			return r;
 	}
@@ -110,7 +119,7 @@ static int take_tags(struct request *rq, const struct shape_context *ctx, json_t
 
 	if (!v || json_is_null(v))
 		return 0;
-	r = check_tags(rq, v, ctx->patch);
+	r = arm_tags_check(v, ctx->patch, &rq->err);
 	if (r < 0)
 		return r;
 	return json_object_set_new(out, "tags", json_deep_copy(v)) < 0 ? no_memory(rq) : 0;

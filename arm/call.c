@@ -125,7 +125,26 @@ static bool deleting(const struct resource *res)
 	return s && str_eq(s, "Deleting");
 }
 
-static int check_subscription(struct request *rq, char **ret_parent)
+/* What brings it back must go through. */
+static bool disabled(const struct request *rq, const struct resource *sub)
+{
+	return str_eq(json_str_at(sub->doc, "state"), "Disabled") &&
+	       !str_starts(rq->action, "Microsoft.Subscription/");
+}
+
+static int read_only(struct request *rq)
+{
+	(void) err_set(
+		&rq->err, -EBUSY,
+		"The subscription '%.100s' is disabled and therefore marked as read only. You"
+		" cannot perform any write actions on this subscription until it is"
+		" re-enabled.",
+		rq->route.id.subscription);
+	err_arm(&rq->err, "ReadOnlyDisabledSubscription");
+	return -EBUSY;
+}
+
+static int check_subscription(struct request *rq, bool writing, char **ret_parent)
 {
 	const struct arm_id *id = &rq->route.id;
 	const struct arm_config *cfg = &rq->arm->config;
@@ -146,6 +165,8 @@ static int check_subscription(struct request *rq, char **ret_parent)
 		}
 		if (r < 0)
 			return r;
+		if (writing && disabled(rq, &sub))
+			return read_only(rq);
 	}
 	*ret_parent = id->subscription ? strf("/subscriptions/%s", id->subscription) : strdup("");
 	return *ret_parent ? 0 : err_set(&rq->err, -ENOMEM, "out of memory");
@@ -177,7 +198,7 @@ static int check_group(struct request *rq, bool writing, char **ret_parent)
 int scope_check(struct request *rq, bool writing, char **ret_parent)
 {
 	const struct arm_id *id = &rq->route.id;
-	int r = check_subscription(rq, ret_parent);
+	int r = check_subscription(rq, writing, ret_parent);
 	bool own = str_eq_nocase(rq->route.type->name, "Microsoft.Resources/resourceGroups");
 
 	if (r >= 0 && id->group && !own)

@@ -33,6 +33,7 @@ static const struct status_row by_code[] = {
 	{"CannotDeleteResource", 409},
 	{"ResourceGroupBeingDeleted", 409},
 	{"ScopeLocked", 409},
+	{"ReadOnlyDisabledSubscription", 409},
 	{"MissingSubscriptionRegistration", 409},
 	{"IdempotencyKeyReused", 409},
 	{"PreconditionFailed", 412},

@@ -130,7 +130,7 @@ static int test(void *arg, const struct filter_term *t)
 	const struct arm_filter_field *f = field_of(l, t->name);
 
 	if (!f->path)
-		return l->spec->test(l->c, t, l->doc, &l->rq->err);
+		return l->spec->test(l->c, l->filter, t, l->doc, &l->rq->err);
 	return filter_compare(t, json_str_at(l->doc, f->path));
 }
 

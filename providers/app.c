@@ -10,6 +10,7 @@
 #include "providers/identity.h"
 #include "providers/blob.h"
 #include "providers/registry.h"
+#include "providers/subscriptions.h"
 #include "vm/vm.h"
 
 static int app_meta(struct app *a, struct err *err)
@@ -144,7 +145,10 @@ static int app_fill(struct app *a, struct err *err)
 		return r;
 	r = app_meta(a, err);
 	if (r >= 0)
-		r = app_owner(a, err);
+		r = subscription_home(a, err);
+	if (r < 0)
+		return err_ctx(err, r, "first subscription");
+	r = app_owner(a, err);
 	if (r < 0 || a->serving)
 		return r;
 	r = app_journal(a, err);

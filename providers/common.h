@@ -31,6 +31,7 @@ extern const char *const gallery_api_versions[];
 extern const char *const compute_api_versions[];
 extern const char *const disk_api_versions[];
 extern const char *const builder_api_versions[];
+extern const char *const resources_api_versions[];
 
 /** refuse() - fail with an ARM code and the field at fault (NULL = none). Return: @code. */
 int refuse(struct err *err, int code, const char *arm, const char *target, const char *fmt, ...)

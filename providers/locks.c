@@ -13,8 +13,8 @@ static int lock_write(struct arm_call *c, struct err *err)
 	return 0;
 }
 
-static int lock_test(struct arm_call *c, const struct filter_term *t, const json_t *doc,
-		     struct err *err)
+static int lock_test(struct arm_call *c, const struct filter *f, const struct filter_term *t,
+		     const json_t *doc, struct err *err)
 {
 	auto_arm_id struct arm_id id = {0};
 	int r;
@@ -59,4 +59,5 @@ const struct arm_type type_locks = {
 	.properties = lock_properties,
 	.write = lock_write,
 	.list = lock_list,
+	.filters_rows = true,
 };

@@ -13,6 +13,8 @@ extern const struct arm_type type_resource_groups;
 extern const struct arm_type type_role_definitions, type_role_assignments, type_locks;
 extern const struct arm_type type_permissions, type_deny_assignments;
 extern const struct arm_type type_operations;
+extern const struct arm_type type_tags, type_resources, type_group_resources, type_tag_names;
+extern const struct arm_type type_aliases, type_identity_tenants;
 extern const struct arm_type type_galleries, type_gallery_images, type_gallery_versions;
 extern const struct arm_type type_soft_deleted, type_gallery_apps, type_gallery_app_versions;
 extern const struct arm_type type_shared_galleries, type_shared_images, type_shared_versions;

@@ -4,6 +4,7 @@
 #include "providers/common.h"
 #include "providers/registry.h"
 #include "providers/soft_delete.h"
+#include "providers/resource_lists.h"
 
 #define BATCH 100 /* ids at a time of what a group's deletion deletes */
 
@@ -121,6 +122,16 @@ static const struct arm_job_kind group_jobs[] = {
 	{NULL},
 };
 
+static int group_list(struct arm_call *c, struct err *err)
+{
+	const struct arm_list l = {.type = TYPE_GROUP,
+				   .under = c->id->parent,
+				   .fields = resource_fields,
+				   .test = resource_test};
+
+	return arm_call_list(c, &l, err);
+}
+
 const struct arm_type type_resource_groups = {
 	.name = TYPE_GROUP,
 	.policy = "Microsoft.Resources/subscriptions/resourceGroups",
@@ -136,5 +147,7 @@ const struct arm_type type_resource_groups = {
 	.envelope = group_envelope,
 	.write = group_write,
 	.del = group_delete,
+	.list = group_list,
+	.filters_rows = true,
 	.jobs = group_jobs,
 };

@@ -172,8 +172,8 @@ static int assignment_keep(struct arm_call *c, const json_t *doc, struct err *er
 	return r == -EACCES ? 0 : r < 0 ? r : 1;
 }
 
-static int assignment_test(struct arm_call *c, const struct filter_term *t, const json_t *doc,
-			   struct err *err)
+static int assignment_test(struct arm_call *c, const struct filter *f, const struct filter_term *t,
+			   const json_t *doc, struct err *err)
 {
 	const char *scope = json_str_at(doc, "properties.scope");
 	const char *who = json_str_at(doc, P_PRINCIPAL);
@@ -238,4 +238,5 @@ const struct arm_type type_role_assignments = {
 	.write = assignment_write,
 	.del = assignment_delete,
 	.list = assignment_list,
+	.filters_rows = true,
 };
