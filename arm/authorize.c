@@ -291,7 +291,7 @@ static int decide_operation(struct request *rq)
 
 int authorize_request(struct request *rq)
 {
-	bool reads = str_eq(rq->req->method, "GET") || str_eq(rq->req->method, "HEAD");
+	bool reads = str_ends(rq->action, "/read");
 	bool open = false;
 	int r;
 

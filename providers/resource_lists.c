@@ -150,13 +150,6 @@ static int is_listed(struct arm_call *c, const json_t *doc, struct err *err)
 	return type && type->tracked && !str_eq(type->name, TYPE_GROUP);
 }
 
-static bool expands(const struct arm_call *c, const char *what)
-{
-	const char *text = arm_query(c, "$expand");
-
-	return text && contains(text, what, false);
-}
-
 static int show_resource(struct arm_call *c, json_t **doc, struct err *err)
 {
 	static const char *const kept[] = {"id",  "name", "type", "location", "tags",

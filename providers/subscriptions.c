@@ -11,7 +11,7 @@ const char *const resources_api_versions[] = {
 	"2025-04-01", "2022-12-01", "2021-10-01", "2021-04-01", "2020-06-01",
 	"2019-11-01", "2019-10-01", "2018-05-01", "2016-06-01", NULL};
 
-static const char *tenant_of(const struct arm_call *c)
+static const char *own_tenant(const struct arm_call *c)
 {
 	const struct app *a = c->app;
 
@@ -39,7 +39,7 @@ static int see_tenant(void *arg, const char *id, const json_t *doc)
 	struct tenants *t = arg;
 	const char *name = json_str_at(doc, "properties.displayName");
 	const char *tenant = strrchr(id, '/') + 1;
-	bool own = str_eq_nocase(tenant, tenant_of(t->c));
+	bool own = str_eq_nocase(tenant, own_tenant(t->c));
 
 	if (!own && !t->c->who->local_owner)
 		return 0;
@@ -54,7 +54,8 @@ static int tenant_list(struct arm_call *c, struct err *err)
 	struct tenants t = {c, list};
 	int r = list ? 0 : -ENOMEM;
 
-	if (r >= 0 && str_eq_nocase(home, tenant_of(c)) && add_tenant(list, home, "kiln", true) < 0)
+	if (r >= 0 && str_eq_nocase(home, own_tenant(c)) &&
+	    add_tenant(list, home, "kiln", true) < 0)
 		r = -ENOMEM;
 	if (r >= 0)
 		r = arm_each(c->arm, TYPE_TENANT, "", see_tenant, &t, err);
