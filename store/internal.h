@@ -212,6 +212,10 @@ int session_product(struct store_session *ss, unsigned region, const struct disk
 #define SESSION_PLACE_MAX 64
 /** session_owner_alive() - a session_alive_fn; @arg is this process's place. */
 bool session_owner_alive(void *arg, const char *owner, bool lease_over);
+/** session_alone() - a session that holds the place of the region's collector, so that no
+ * collection runs until it ends; -EBUSY while one does. Sessions of the dead end first. */
+int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
+		  struct err *err);
 /** session_place() - boot and pid namespace: where a process id means something. */
 int session_place(char dst[SESSION_PLACE_MAX], struct err *err);
 

@@ -141,7 +141,6 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 {
 	struct recover w = {.s = s, .region = region, .ret = ret, .err = err};
 	struct store_session *ss = NULL;
-	char place[SESSION_PLACE_MAX];
 	int r = store_region_check(s, region, err);
 
 	*ret = (struct store_recover_result){0};
@@ -149,13 +148,7 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 		return r;
 	if (s->read_only)
 		return err_set(err, -EROFS, "recover: the store is read-only");
-	r = session_place(place, err);
-	if (r >= 0)
-		r = packs_session_expire(s->meta, session_owner_alive, place, NULL, err);
-	if (r >= 0)
-		r = store_session_begin(s, "recover", &ss, err);
-	if (r >= 0) /* as a collector, so that none runs meanwhile */
-		r = packs_gc_claim(s->meta, &ss->key, region_name_of(s, region), err);
+	r = session_alone(s, region, "recover", &ss, err);
 	if (r >= 0)
 		r = region_list(s->regions[region].region, "packs/", adopt_pack, &w, err);
 	if (r >= 0)

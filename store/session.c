@@ -283,3 +283,17 @@ int session_hold(struct store_session *ss, unsigned region, const struct disk_re
 		err_hint(err, "Replicate it there first, or add a root.");
 	return r;
 }
+
+int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
+		  struct err *err)
+{
+	char place[SESSION_PLACE_MAX];
+	int r = session_place(place, err);
+
+	*ret = NULL;
+	if (r >= 0)
+		r = packs_session_expire(s->meta, session_owner_alive, place, NULL, err);
+	if (r >= 0)
+		r = store_session_begin(s, purpose, ret, err);
+	return r < 0 ? r : packs_gc_claim(s->meta, &(*ret)->key, region_name_of(s, region), err);
+}
