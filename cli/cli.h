@@ -42,6 +42,7 @@ enum cli_put {
 	PUT_REGION, /* repeatable: REGION[=REPLICAS] of targetRegions */
 	PUT_ID,     /* an id, short ones completed */
 	PUT_SECRET, /* the first line of a file, or of standard input for "-" */
+	PUT_FILE,   /* the whole text of a file */
 	PUT_JSON,   /* a JSON text, or @FILE */
 };
 

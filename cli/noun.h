@@ -14,6 +14,7 @@ enum cli_scope {
 	NOUN_GROUP,        /* in a resource group, found by name in all of them */
 	NOUN_SUBSCRIPTION, /* /subscriptions/S/PATH/NAME */
 	NOUN_TENANT,       /* /PATH/NAME */
+	NOUN_ANY,          /* SCOPE/PATH/NAME; --scope, by default the subscription */
 };
 
 struct cli_noun {
@@ -34,6 +35,10 @@ struct cli_noun {
 #define NOUN_GROUP_OPTION                                                                          \
 	{                                                                                          \
 		"--group", 'g', "GROUP", "resource group (default: the one that has the name)"     \
+	}
+#define NOUN_SCOPE_OPTION                                                                          \
+	{                                                                                          \
+		"--scope", 0, "ID", "what it is about (default: the subscription)"                 \
 	}
 #define NOUN_WRITE_OPTIONS                                                                         \
 	{"--set", 0, "PATH=VALUE", "any other field; VALUE is JSON or text; repeatable"},          \
@@ -64,6 +69,8 @@ int verb_delete(struct cli *cli, const struct cli_args *args);
 /** verb_action() - POST of the command's action with the body that its options make. */
 int verb_action(struct cli *cli, const struct cli_args *args);
 
+/** noun_scope() - the id that --scope names, or the subscription's; caller frees. */
+int noun_scope(struct cli *cli, const struct cli_args *args, char **ret, struct err *err);
 /** noun_id() - the id that @typed names; caller frees. */
 int noun_id(struct cli *cli, const struct cli_noun *n, const struct cli_args *args,
 	    const char *typed, char **ret, struct err *err);

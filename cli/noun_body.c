@@ -89,6 +89,15 @@ static int parse_json(const char *value, json_t **ret, struct err *err)
 			     : json_parse(value, strlen(value), ret, err);
 }
 
+static int put_file(json_t *body, const struct cli_option *o, const char *path, struct err *err)
+{
+	auto_buf struct buf text = BUF_INIT(1u << 20);
+	int r = file_read_all(path, &text, err);
+
+	return r < 0 ? err_ctx(err, r, "%s", o->name)
+		     : set(body, o->path, json_text(buf_str(&text), text.len), err);
+}
+
 static int put_option(struct cli *cli, json_t *body, const struct cli_option *o, const char *value,
 		      struct err *err)
 {
@@ -120,6 +129,8 @@ static int put_option(struct cli *cli, json_t *body, const struct cli_option *o,
 		if (text)
 			explicit_bzero(text, strlen(text));
 		return r;
+	case PUT_FILE:
+		return put_file(body, o, value, err);
 	case PUT_JSON:
 		r = parse_json(value, &j, err);
 		return r < 0 ? err_ctx(err, r, "%s", o->name) : set(body, o->path, j, err);

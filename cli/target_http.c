@@ -252,8 +252,11 @@ static int bearer(struct http_target *h, bool fresh, struct curl_slist **list, s
 static int http_once(struct http_target *h, const struct arm_request *req, bool fresh,
 		     struct arm_response *ret, struct err *err)
 {
-	bool absolute = strstr(req->target, "://") && req->target[0] != '/';
-	auto_free char *url = strf("%s%s", absolute ? "" : h->base, req->target);
+	const char *host = req->target[0] == '/' ? NULL : strstr(req->target, "://");
+	const char *path = host ? strchr(host + 3, '/') : req->target;
+	/* the server of the socket answers for its endpoint's URLs */
+	auto_free char *url =
+		host && !h->socket ? strdup(req->target) : strf("%s%s", h->base, path ? path : "/");
 	struct answer a = {.body = BUF_INIT(ANSWER_MAX_BYTES), .res = ret};
 	struct curl_slist *headers = NULL;
 	int r;
@@ -261,7 +264,7 @@ static int http_once(struct http_target *h, const struct arm_request *req, bool 
 	if (!url)
 		return err_set(err, -ENOMEM, "request");
 	/* a token goes to nobody else */
-	if (absolute && strncmp(url, h->base, strlen(h->base)) != 0)
+	if (strncmp(url, h->base, strlen(h->base)) != 0 || !strchr("/?", url[strlen(h->base)]))
 		return err_set(err, -EINVAL, "'%s' is not on %s", req->target, h->base);
 	r = bearer(h, fresh, &headers, err);
 	if (r == 0 &&

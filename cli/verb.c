@@ -32,11 +32,36 @@ const struct cli_option verb_delete_options[] = {
 
 /* ---- Ids ------------------------------------------------------------------------------------ */
 
+int noun_scope(struct cli *cli, const struct cli_args *args, char **ret, struct err *err)
+{
+	const char *scope = cli_opt(args, "--scope"), *sub = cli->target->subscription_id;
+	size_t n;
+
+	*ret = scope ? ref_expand(sub, scope) : strf("/subscriptions/%s", sub);
+	if (!*ret)
+		return err_set(err, -ENOMEM, "--scope");
+	n = strlen(*ret);
+	if ((*ret)[0] != '/')
+		return err_set(err, -EINVAL, "--scope: '%s' is no id ('/...')", scope);
+	if ((*ret)[n - 1] == '/')
+		(*ret)[n - 1] = '\0';
+	return 0;
+}
+
 int noun_id(struct cli *cli, const struct cli_noun *n, const struct cli_args *args,
 	    const char *typed, char **ret, struct err *err)
 {
 	const char *sub = cli->target->subscription_id;
+	auto_free char *scope = NULL;
 
+	if (n->scope == NOUN_ANY && typed[0] != '/') {
+		int r = noun_scope(cli, args, &scope, err);
+
+		if (r < 0)
+			return r;
+		*ret = strf("%s/%s/%s", scope, n->path, typed);
+		return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
+	}
 	if (n->scope == NOUN_GROUP)
 		return ref_find(cli, n->type, typed, cli_opt(args, "--group"), ret, err);
 	if (typed[0] == '/')
@@ -57,7 +82,10 @@ static int list_path(struct cli *cli, const struct cli_noun *n, const struct cli
 	auto_free char *parent_type = NULL, *parent = NULL;
 	int r = 0;
 
-	if (n->scope == NOUN_TENANT)
+	if (n->scope == NOUN_ANY) {
+		r = noun_scope(cli, args, &parent, err);
+		*ret = r == 0 ? strf("%s/%s", parent, n->path) : NULL;
+	} else if (n->scope == NOUN_TENANT)
 		*ret = strf("/%s", n->path);
 	else if (n->scope == NOUN_SUBSCRIPTION)
 		*ret = strf("/subscriptions/%s/%s", sub, n->path);

@@ -39,5 +39,20 @@ extern const struct cli_command cmd_snapshot_list, cmd_snapshot_show, cmd_snapsh
 	cmd_snapshot_delete;
 extern const struct cli_command cmd_log;
 extern const struct cli_command cmd_runs_list, cmd_runs_show, cmd_runs_steps, cmd_runs_delete;
+extern const struct cli_command cmd_subscription_list;
+extern const struct cli_command cmd_location_list;
+extern const struct cli_command cmd_principal_list, cmd_principal_show, cmd_principal_create,
+	cmd_principal_update, cmd_principal_add_secret, cmd_principal_remove_secret,
+	cmd_principal_add_key, cmd_principal_remove_key, cmd_principal_delete;
+extern const struct cli_command cmd_user_list, cmd_user_show, cmd_user_create, cmd_user_update,
+	cmd_user_password, cmd_user_delete;
+extern const struct cli_command cmd_team_list, cmd_team_show, cmd_team_create, cmd_team_add,
+	cmd_team_remove, cmd_team_delete;
+extern const struct cli_command cmd_role_list, cmd_role_show, cmd_role_create, cmd_role_delete,
+	cmd_role_assignments, cmd_role_assign, cmd_role_unassign;
+extern const struct cli_command cmd_lock_list, cmd_lock_create, cmd_lock_delete;
+extern const struct cli_command cmd_application_list, cmd_application_show, cmd_application_create,
+	cmd_application_delete, cmd_application_versions, cmd_application_publish,
+	cmd_application_retire;
 
 #endif

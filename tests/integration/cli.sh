@@ -181,6 +181,72 @@ check login-not-kept 0 "$KILN" context list --json
 json login-nothing-kept '. == []'
 check local-only 1 "$KILN" shell x --context nowhere
 
+# Identities, roles, locks
+check principal-create 0 "$KILN" principal create ci
+check principal-secret 0 "$KILN" principal add-secret ci --jq .secretText
+cp "$out" "$own/secret"
+if [ "$(wc -c <"$own/secret")" -gt 30 ]; then ok principal-secret-text; else not_ok principal-secret-text; fi
+check principal-show 0 "$KILN" principal show ci --jq '.properties | has("passwordHash"), .appId'
+client=$(tail -n 1 "$out")
+says principal-no-hash "$out" '^false$'
+check roles-group 0 "$KILN" group create shared -l eastus
+check role-list 0 "$KILN" role list -o tsv
+says role-reader "$out" '^Reader'
+check role-assign 0 "$KILN" role assign reader --to ci --scope /resourceGroups/shared
+check role-assign-twice 3 "$KILN" role assign reader --to ci --scope /resourceGroups/shared
+check role-unknown 1 "$KILN" role assign nonsense --to ci
+check role-nobody 1 "$KILN" role assign reader --to nobody
+check team-create 0 "$KILN" team create builders
+check team-add 0 "$KILN" team add builders -m "$("$KILN" principal show ci --jq .properties.objectId)"
+check user-create 0 "$KILN" user create ada
+echo 'correct horse battery staple' >"$own/password"
+check user-password 0 "$KILN" user set-password ada --password-file "$own/password"
+check lock-create 0 "$KILN" lock create keep --level CanNotDelete --scope /resourceGroups/shared
+check lock-holds 3 "$KILN" group delete shared --yes
+says lock-code "$err" '^kiln: ScopeLocked'
+check lock-delete 0 "$KILN" lock delete keep --scope /resourceGroups/shared --yes
+check locations 0 "$KILN" location list --jq '.[].name'
+
+# The same commands against a server: as its host's owner by the socket, and logged in over HTTPS.
+"$KILN" serve --listen 127.0.0.1:0 >"$own/serve.out" 2>"$own/serve.err" &
+server=$!
+for ((i = 0; i < 600; i++)); do
+	grep -q '^ready ' "$own/serve.out" && break
+	kill -0 $server 2>/dev/null || break
+	read -rt 0.1 <> <(:) || :
+done
+check serve-ready 0 grep '^ready https://127.0.0.1:' "$own/serve.out"
+check socket-list 0 "$KILN" group list --jq '.[].name'
+says socket-group "$out" '^shared$'
+check socket-create 0 "$KILN" gallery create byserver -g shared --json
+json socket-created '.properties.provisioningState == "Succeeded"'
+remote() { env -u KILN_DATA "$KILN" "$@"; }
+check login-admin 0 remote login --admin-file "$KILN_DATA/admin.json" --context admin
+check remote-list 0 remote gallery list -g shared --jq '.[].name'
+says remote-gallery "$out" '^byserver$'
+check login-ci 0 remote login "$(jq -r .endpoint "$KILN_DATA/admin.json")" -u "$client" \
+	--tenant "$(jq -r .tenantId "$KILN_DATA/admin.json")" --ca-file "$(jq -r .caFile "$KILN_DATA/admin.json")" \
+	--secret-file "$own/secret" --context ci
+check remote-reader 0 remote gallery show byserver -g shared
+check remote-denied 3 remote gallery update byserver -g shared --tag a=b
+says remote-denied-code "$err" '^kiln: AuthorizationFailed'
+check remote-context 0 remote gallery update byserver -g shared --tag a=b --context admin --json
+json remote-updated '.tags.a == "b"'
+check remote-rest 0 remote rest GET /subscriptions
+check contexts-hide-secrets 0 remote context list --json
+if grep -qF -f "$own/secret" "$out"; then not_ok contexts-no-secret; else ok contexts-no-secret; fi
+if [ "$(stat -c %a "$XDG_CONFIG_HOME/kiln/contexts.json")" = 600 ]; then ok contexts-mode; else not_ok contexts-mode; fi
+check principal-disable 0 remote principal update ci --set properties.disabled=true --context admin
+for ((i = 0; i < 100; i++)); do # within a second
+	remote gallery list >/dev/null 2>&1 || break
+	read -rt 0.1 <> <(:) || :
+done
+check remote-disabled 3 remote gallery list
+check logout 0 remote logout ci
+kill $server
+wait $server
+if grep -qF -f "$own/secret" "$own/serve.err" "$own/serve.out"; then not_ok serve-no-secret; else ok serve-no-secret; fi
+
 # A full disk must not look like success.
 if [ -w /dev/full ]; then
 	status=0
