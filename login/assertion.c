@@ -73,6 +73,14 @@ static bool own_audience(const struct assertion *a, const struct principal *p)
 	return false;
 }
 
+/* MSAL pads its base64url. */
+static bool same_print(const char *want, const char *have)
+{
+	size_t n = have ? strlen(have) : 0;
+
+	return have && strncmp(want, have, n) == 0 && strspn(want + n, "=") == strlen(want + n);
+}
+
 /* Does the assertion's header name this key? -1: it names none. */
 static int named(const struct jwt *j, const json_t *cred)
 {
@@ -86,14 +94,13 @@ static int named(const struct jwt *j, const json_t *cred)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *want = json_str_at(j->header, names[i][0]);
 
-		if (want && str_eq(want, json_str_at(cred, names[i][1])))
+		if (want && same_print(want, json_str_at(cred, names[i][1])))
 			return 1;
 		any = any || want;
 	}
 	return any ? 0 : -1;
 }
 
-/* The thumbprints of MSAL are base64url; older ones are hex in "kid". */
 static int try_key(struct assertion *a, const json_t *cred)
 {
 	EVP_PKEY *key = NULL;
