@@ -347,6 +347,13 @@ static int run(struct request *rq)
 	return r < 0 ? r : change(rq);
 }
 
+static bool flat_errors(const struct request *rq)
+{
+	const char *until = rq->route.type ? rq->route.type->flat_errors_until : NULL;
+
+	return until && rq->api_version && !version_before(until, rq->api_version);
+}
+
 static void respond_error(struct request *rq)
 {
 	const struct arm_principal *who = rq->req->who;
@@ -361,7 +368,7 @@ static void respond_error(struct request *rq)
 	if (e.status == 503)
 		rq->res->retry_after_s = 1;
 	/* Without memory for the body the status still tells. */
-	rq->res->body = inner ? json_pack("{s:o}", "error", inner) : NULL;
+	rq->res->body = flat_errors(rq) ? inner : inner ? json_pack("{s:o}", "error", inner) : NULL;
 	log_debug("arm.failed", "request=%s status=%d code=%s", rq->res->request_id, e.status,
 		  e.code);
 }

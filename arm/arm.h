@@ -372,6 +372,9 @@ struct arm_type {
 					accepted range is first_version and everything after it.
 					NULL = first_version alone */
 	enum arm_children children;
+	/* Up to this api-version errors are {"code","message"} without an envelope; NULL = never.
+	 */
+	const char *flat_errors_until;
 	const char *policy;       /* what RBAC actions call the type; NULL = its name */
 	enum arm_readers readers; /* who may GET */
 	bool filters_rows;        /* the list hook leaves out what the caller may not read: the

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "providers/soft_delete.h"
+#include "providers/triggers.h"
 #include "providers/upload.h"
 
 static const struct {
@@ -12,6 +13,7 @@ static const struct {
 } chores[] = {
 	{"uploads", upload_sweep},
 	{"soft-deleted", soft_delete_purge},
+	{"triggers", triggers_look},
 };
 
 void app_chores(void *app)

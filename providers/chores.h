@@ -5,7 +5,7 @@
 
 #include "providers/app.h"
 
-#define CHORES_MS 30000 /* between two rounds */
+#define CHORES_MS 10000 /* between two rounds */
 
 /** app_chores() - one round: what has expired goes, what is due starts. @app: struct app. Failures
  *  are logged; the next round tries again. Several workers may do it at once. */

@@ -24,6 +24,9 @@
 #define TYPE_OUTPUT      "Microsoft.VirtualMachineImages/imageTemplates/runOutputs"
 #define TYPE_RUN         "Kiln.Images/runs"
 
+/* Image Builder's errors have an envelope since then. */
+#define BUILDER_FLAT_ERRORS "2020-02-14"
+
 #define GALLERY_OPERATIONS "providers/Microsoft.Compute/locations/%s/capsOperations"
 
 /* Published api-versions, newest first, for what providers/ advertises. */

@@ -45,6 +45,7 @@ const struct arm_type *const provider_types[] = {
 	&type_sku_versions,
 	&type_image_templates,
 	&type_run_outputs,
+	&type_triggers,
 	&type_runs,
 	&type_service_principals,
 	&type_users,

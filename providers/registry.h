@@ -21,7 +21,7 @@ extern const struct arm_type type_shared_galleries, type_shared_images, type_sha
 extern const struct arm_type type_community_galleries, type_community_images;
 extern const struct arm_type type_community_versions, type_resource_graph;
 extern const struct arm_type type_managed_images, type_disks, type_snapshots;
-extern const struct arm_type type_image_templates, type_run_outputs, type_runs;
+extern const struct arm_type type_image_templates, type_run_outputs, type_triggers, type_runs;
 extern const struct arm_type type_service_principals, type_users, type_user_groups;
 extern const struct arm_type type_publishers, type_offers, type_skus, type_sku_versions;
 
