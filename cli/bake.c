@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "cli/bake_explain.h"
+#include "cli/bake_follow.h"
 #include "cli/bake_input.h"
 #include "cli/bake_view.h"
 #include "cli/output.h"
@@ -16,7 +17,6 @@
 struct bake {
 	struct cli *cli;
 	const struct cli_args *args;
-	struct app *app;
 	struct bake_input in;
 	char *group; /* owned */
 	char *id;    /* owned: of the template */
@@ -39,66 +39,66 @@ static int request(struct bake *b, const char *method, const char *id, const jso
 {
 	auto_free char *target = strf("%s?api-version=%s", id, b->version);
 	auto_free char *text = body ? json_compact(body) : NULL;
-	struct arm_request q = {.method = method, .target = target, .who = &b->app->owner};
+	struct arm_request q = {.method = method, .target = target};
+	int r;
 
 	if (!target || (body && !text))
 		return err_set(err, -ENOMEM, "%s", id);
 	q.body = text;
 	q.body_bytes = text ? strlen(text) : 0;
-	arm_handle(b->app->arm, &q, res);
-	if (res->status >= 200 && res->status < 300)
-		return 0;
+	r = target_send(b->cli->target, &q, res, err);
+	if (r < 0 || (res->status >= 200 && res->status < 300))
+		return r;
 	return ref_error(res->status, res->body, err);
 }
 
-static int count_group(void *arg, const char *id, const json_t *doc)
+static int take_group(void *arg, json_t *item)
 {
-	return strv_push(arg, strrchr(id, '/') + 1);
+	return strv_push(arg, json_str_at(item, "name"));
+}
+
+/* The only group that there is. */
+static int only_group(struct bake *b, struct err *err)
+{
+	auto_free char *list =
+		strf("/subscriptions/%s/resourceGroups", b->cli->target->subscription_id);
+	auto_strv char **all = NULL;
+	int r = list ? target_each(b->cli, list, take_group, &all, err) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	if (strv_len(all) != 1) {
+		err_set(err, -EINVAL, "%s: -g GROUP is needed",
+			all ? "there are several resource groups"
+			    : "there is no resource group yet");
+		err_hint(err, "%s",
+			 all ? "name one of them" : "make one: kiln group create images -l eastus");
+		return -EINVAL;
+	}
+	b->group = strdup(all[0]);
+	return b->group ? 0 : -ENOMEM;
 }
 
 /* The group that -g names must exist; without -g there must be exactly one. */
 static int find_group(struct bake *b, struct err *err)
 {
 	const char *given = cli_opt(b->args, "--group");
-	const char *sub = json_str_at(b->app->admin, "subscriptionId");
-	auto_free char *id = strf("/subscriptions/%s/resourceGroups/%s", sub, given ? given : "x");
-	auto_strv char **all = NULL;
+	const char *sub = b->cli->target->subscription_id;
+	auto_free char *id = NULL;
 	auto_json json_t *doc = NULL;
-	int r;
+	int r = 0;
 
-	if (!id)
-		return -ENOMEM;
-	if (given) {
+	if (given)
 		b->group = strdup(given);
-		r = b->group ? arm_load(b->app->arm, id, &doc, err) : -ENOMEM;
-		if (r == -ENOENT) {
-			err_set(err, r, "there is no resource group %s", given);
-			err_hint(err,
-				 "make it: kiln rest PUT /resourceGroups/%s --body - <<< "
-				 "'{\"location\":\"%s\"}'",
-				 given, b->app->regions[0].name);
-		}
-	} else {
-		r = arm_each(b->app->arm, "Microsoft.Resources/resourceGroups", "", count_group,
-			     &all, err);
-		if (r == 0 && strv_len(all) != 1) {
-			err_set(err, -EINVAL, "%s: -g GROUP is needed",
-				all ? "there are several resource groups"
-				    : "there is no resource group yet");
-			err_hint(err, "%s",
-				 all ? "name one of them"
-				     : "make one: kiln rest PUT /resourceGroups/images --body - "
-				       "<<< '{\"location\":\"eastus\"}'");
-			return -EINVAL;
-		}
-		b->group = r == 0 ? strdup(all[0]) : NULL;
-		if (r == 0 && !b->group)
-			r = -ENOMEM;
-		if (r == 0) {
-			free(take_ptr(id));
-			id = strf("/subscriptions/%s/resourceGroups/%s", sub, b->group);
-			r = id ? arm_load(b->app->arm, id, &doc, err) : -ENOMEM;
-		}
+	else
+		r = only_group(b, err);
+	if (r < 0)
+		return r;
+	id = b->group ? strf("/subscriptions/%s/resourceGroups/%s", sub, b->group) : NULL;
+	r = id ? target_get(b->cli, id, &doc, err) : -ENOMEM;
+	if (r == -ENOENT) {
+		err_set(err, r, "there is no resource group %s", b->group);
+		err_hint(err, "make it: kiln group create %s -l eastus", b->group);
 	}
 	if (r < 0)
 		return r;
@@ -139,13 +139,13 @@ static int expand_ids(struct bake *b, struct err *err)
 	return r < 0 ? err_set(err, r, "template") : 0;
 }
 
-/* One template has one run at a time. A run of a process that was killed is taken over here and
- * brought to its end; what it finished need not be done again. */
+/* One template has one run at a time. Here, a run of a process that was killed is taken over and
+ * brought to its end; what it finished need not be done again. A server's workers see to theirs. */
 static int wait_for_other_run(struct bake *b, struct err *err)
 {
 	char op[UUID_STR_LEN] = "";
 	struct err ended = ERR_INIT;
-	int r = arm_running(b->app->arm, b->id, op, err);
+	int r = b->cli->app ? arm_running(b->cli->app->arm, b->id, op, err) : 0;
 
 	if (r == -ENOENT) {
 		err_done(err);
@@ -155,7 +155,7 @@ static int wait_for_other_run(struct bake *b, struct err *err)
 		return r;
 	cli_note(b->cli, "an earlier run of %s has not ended (operation %s): finishing it first",
 		 b->in.name, op);
-	r = arm_work(b->app->arm, op, bake_view_sink(b->view), &b->cli->cancel, &ended);
+	r = arm_work(b->cli->app->arm, op, bake_view_sink(b->view), &b->cli->cancel, &ended);
 	if (cancel_check(&b->cli->cancel) < 0) {
 		err_move(err, &ended);
 		return r < 0 ? r : -ECANCELED;
@@ -174,8 +174,8 @@ static int put_template(struct bake *b, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "template");
 	r = request(b, "PUT", b->id, b->in.body, &res, err);
-	if (r == 0 && res.operation_id[0])
-		r = arm_work(b->app->arm, res.operation_id, NULL, &b->cli->cancel, err);
+	if (r == 0 && target_started(&res))
+		r = b->cli->target->ops->finish(b->cli->target, &res, NULL, &b->cli->cancel, err);
 	arm_response_done(&res);
 	return r;
 }
@@ -196,17 +196,22 @@ static json_t *run_body(const struct bake *b)
 			 cli_opt(b->args, "--from"), "refresh", refresh);
 }
 
-static int start_run(struct bake *b, char op[UUID_STR_LEN], struct err *err)
+static int start_run(struct bake *b, struct arm_response *res, struct err *err)
 {
 	auto_free char *id = strf("%s/run", b->id);
 	auto_json json_t *body = run_body(b);
-	struct arm_response res = {0};
-	int r = id && body ? request(b, "POST", id, body, &res, err) : -ENOMEM;
 
-	if (r == 0)
-		memcpy(op, res.operation_id, UUID_STR_LEN);
-	arm_response_done(&res);
-	return r;
+	return id && body ? request(b, "POST", id, body, res, err) : -ENOMEM;
+}
+
+static int follow_run(struct bake *b, const struct arm_response *res, struct err *err)
+{
+	const struct event_sink *sink = bake_view_sink(b->view);
+	struct target *t = b->cli->target;
+
+	if (t->remote)
+		return bake_follow(b->cli, b->id, res, sink, err);
+	return t->ops->finish(t, res, sink, &b->cli->cancel, err);
 }
 
 /* ---- The end -------------------------------------------------------------------------------- */
@@ -393,10 +398,14 @@ static int finish(struct bake *b)
 static int explain(struct bake *b, struct err *err)
 {
 	auto_json json_t *params = run_body(b), *doc = NULL;
-	int r = params ? template_explain(b->app, b->id, b->in.body, params, &b->cli->cancel, NULL,
-					  &doc, err)
-		       : err_set(err, -ENOMEM, "bake");
+	struct app *app;
+	int r;
 
+	if (cli_app(b->cli, &app) < 0)
+		return 1;
+	r = params ? template_explain(app, b->id, b->in.body, params, &b->cli->cancel, NULL, &doc,
+				      err)
+		   : err_set(err, -ENOMEM, "bake");
 	if (r < 0)
 		return r;
 	bake_view_stop(b->view);
@@ -406,9 +415,10 @@ static int explain(struct bake *b, struct err *err)
 	return 1;
 }
 
+/* 1: nothing more is to be told. */
 static int work(struct bake *b, struct err *err)
 {
-	char op[UUID_STR_LEN] = "";
+	struct arm_response res = {0};
 	int r = find_group(b, err);
 
 	if (r == 0)
@@ -420,16 +430,17 @@ static int work(struct bake *b, struct err *err)
 	if (r == 0)
 		r = put_template(b, err);
 	if (r == 0)
-		r = start_run(b, op, err);
+		r = start_run(b, &res, err);
 	if (r == 0 && cli_flag(b->args, "--no-wait")) {
 		cli_note(b->cli,
 			 "operation %s is queued; a server, or the next kiln bake of this "
 			 "template, runs it",
-			 op);
-		return 1;
+			 res.operation_id);
+		r = 1;
+	} else if (r == 0) {
+		r = follow_run(b, &res, err);
 	}
-	if (r == 0)
-		r = arm_work(b->app->arm, op, bake_view_sink(b->view), &b->cli->cancel, err);
+	arm_response_done(&res);
 	return r;
 }
 
@@ -448,6 +459,7 @@ static int run_bake(struct cli *cli, const struct cli_args *args)
 	struct bake b = {.cli = cli, .args = args};
 	auto_err struct err e = ERR_INIT;
 	auto_strv char **params = NULL;
+	struct target *t;
 	int status, r = collect_params(args, &params);
 
 	if (r == 0)
@@ -455,7 +467,7 @@ static int run_bake(struct cli *cli, const struct cli_args *args)
 				    (const char *const *) params, strv_len(params), &b.in, &e);
 	if (r < 0) {
 		status = fail(&b, &e);
-	} else if (cli_app(cli, &b.app) < 0) {
+	} else if (cli_target(cli, &t) < 0) {
 		status = EXIT_FAILED;
 	} else {
 		b.version = b.in.api_version ? b.in.api_version : ref_api_version(TEMPLATE_TYPE);

@@ -115,3 +115,28 @@ jq '.properties.buildTimeoutInMinutes = 1' "$T/slow.json" >"$T/slow1.json"
 check "buildTimeoutInMinutes: exit status 1" same 1 $?
 check "buildTimeoutInMinutes is named" grep -qi 'buildTimeoutInMinutes' "$T/timeout.out"
 check "the time limit leaves nothing behind" nothing_left
+
+# The same through a server, whose worker bakes: live lines, the exit status, a cancel.
+mkfifo "$T/ready"
+"$KILN" serve --listen 127.0.0.1:0 >"$T/ready" 2>"$T/serve.err" &
+server=$!
+read -r line <"$T/ready"
+check "the server is ready" same ready "${line%% *}"
+template served "" '[{"type":"Shell","name":"say","inline":["echo said by the worker"]}]'
+"$KILN" bake "$T/served.json" -g golden >"$T/served.out" 2>"$T/served.err"
+check "a bake by a server: exit status 0" same 0 $?
+check "a bake by a server shows its output" grep -q 'said by the worker' "$T/served.err"
+check "a bake by a server publishes" grep -q '^published' "$T/served.out"
+template serveslow "" '[{"type":"Shell","name":"forever","inline":["echo started", "while :; do sleep 1000; done"]}]'
+coproc SLOW { exec "$KILN" bake "$T/serveslow.json" -g golden --json 2>/dev/null; }
+pid=$SLOW_PID
+while IFS= read -r line <&"${SLOW[0]}"; do
+	case $line in *started*) break ;; esac
+done
+kill -INT "$pid"
+cat <&"${SLOW[0]}" >/dev/null
+wait "$pid"
+check "Ctrl-C of a bake by a server: exit status 4" same 4 $?
+kill "$server"
+wait "$server"
+check "the server leaves nothing behind" nothing_left
