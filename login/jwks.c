@@ -211,7 +211,7 @@ static int from_issuer(struct login *l, const json_t *f, const char *kid, bool a
 		return r < 0 ? r
 			     : err_set(err, -EAGAIN,
 				       "the issuer's keys cannot be had now;"
-				       " wait half a minute");
+				       " try again in some seconds");
 	return pick(got ? got : keys, kid, ret, ret_algs);
 }
 
