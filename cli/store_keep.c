@@ -283,25 +283,49 @@ static void stats_rows(struct cli_table *t, const char *region, const json_t *ro
 
 	json_array_foreach((json_t *) roots, i, x)
 	{
-		char size[16], total[16], unique[16], shared[16];
+		uint64_t stored = (uint64_t) json_int_at(x, "storedBytes", 0);
+		char size[16], total[16], unique[16], shared[16], ratio[16], when[11] = "-";
+		const char *created = json_str_at(x, "createdTime");
 		const char *cells[] = {
 			region,
 			json_str_at(x, "kind"),
 			json_str_at(x, "id"),
 			size_human((uint64_t) json_int_at(x, "sizeBytes", 0), size),
-			size_human((uint64_t) json_int_at(x, "storedBytes", 0), total),
+			size_human(stored, total),
 			size_human((uint64_t) json_int_at(x, "uniqueBytes", 0), unique),
 			size_human((uint64_t) json_int_at(x, "sharedBytes", 0), shared),
+			ratio,
+			when,
+			json_bool_at(x, "bootProfile", false) ? "yes" : "-",
 		};
 
+		(void) snprintf(ratio, sizeof(ratio), "%.2f",
+				stored ? (double) json_int_at(x, "plainBytes", 0) / (double) stored
+				       : 0.0);
+		if (created)
+			(void) snprintf(when, sizeof(when), "%.10s", created);
 		cli_table_add(t, cells);
 	}
+}
+
+/* One line a region: how much, and which domain its content is deduplicated in. */
+static void stats_sum(struct buf *b, const char *region, const json_t *usage)
+{
+	const char *key = json_str_at(usage, "keyId");
+	char size[16];
+
+	(void) buf_addf(b, "%s: %lld packs, %s, deduplication domain %s%s%s\n", region,
+			(long long) json_int_at(usage, "packs", 0),
+			size_human((uint64_t) json_int_at(usage, "storedBytes", 0), size),
+			json_str_at(usage, "deduplicationDomain"),
+			key ? ", encrypted with key " : "", key ? key : "");
 }
 
 static int run_stats(struct cli *cli, const struct cli_args *args)
 {
 	static const char *const heads[] = {"REGION",  "KIND",    "NAME",    ">SIZE",
-					    ">STORED", ">UNIQUE", ">SHARED", NULL};
+					    ">STORED", ">UNIQUE", ">SHARED", ">RATIO",
+					    "CREATED", "PROFILE", NULL};
 	struct store_cmd c = STORE_CMD_INIT;
 	struct cli_table *table = cli_table_new(heads);
 	auto_json json_t *out = json_array();
@@ -316,17 +340,13 @@ static int run_stats(struct cli *cli, const struct cli_args *args)
 	r = store_cmd_open_there(&c, cli, args, true);
 	for (unsigned i = 0; r >= 0 && (name = store_region_name(c.store, i)); i++) {
 		json_t *usage = NULL, *roots = NULL;
-		char size[16];
 
 		r = store_usage(c.store, i, &usage, &c.err);
 		if (r >= 0)
 			r = store_root_stats(c.store, i, &cli->cancel, &roots, &c.err);
 		if (r >= 0) {
 			stats_rows(table, name, roots);
-			(void) buf_addf(
-				&sums, "%s: %lld packs, %s\n", name,
-				(long long) json_int_at(usage, "packs", 0),
-				size_human((uint64_t) json_int_at(usage, "storedBytes", 0), size));
+			stats_sum(&sums, name, usage);
 			(void) json_object_set(usage, "roots", roots);
 			(void) json_array_append(out, usage);
 		}
@@ -346,7 +366,11 @@ static int run_stats(struct cli *cli, const struct cli_args *args)
 const struct cli_command cmd_store_stats = {
 	.name = "store stats",
 	.summary = "what each disk takes, alone and shared with others, from its tree",
-	.help = "Examples:\n  kiln store stats --store /srv/store",
+	.help = "STORED is what a disk needs with all its metadata, UNIQUE what it alone needs "
+		"and\n"
+		"would give back, RATIO how far its chunks were compressed. Each region is a\n"
+		"deduplication domain: content is shared within, never across. Makes nothing.\n\n"
+		"Examples:\n  kiln store stats --store /srv/store",
 	.options = store_option,
 	.run = run_stats,
 };

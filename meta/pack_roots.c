@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roots: what is alive, in whose name. */
 #include "base/mem.h"
+#include "base/timeutil.h"
 #include "meta/packs_internal.h"
 #include "meta/row.h"
 
@@ -19,6 +20,7 @@ static int write_root(struct meta *m, const struct session_key *k, const struct 
 		DBT(digest_hex(&r->digest, digest)),
 		DBI(r->size_bytes),
 		DBT(strcmp(r->kind, "session") == 0 ? k->id : NULL),
+		DBI(time_now_us()),
 	};
 
 	e = db_query(meta_db(m),
@@ -30,8 +32,10 @@ static int write_root(struct meta *m, const struct session_key *k, const struct 
 		return e;
 	return exec_sql(m,
 			"INSERT INTO store_root (kind, id, region, root, digest, size_bytes,"
-			" session) VALUES (?, ?, ?, ?, ?, ?, ?)"
-			" ON CONFLICT (kind, id, region) DO UPDATE SET root = excluded.root,"
+			" session, created_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+			" ON CONFLICT (kind, id, region) DO UPDATE SET created_us ="
+			" CASE WHEN store_root.digest = excluded.digest THEN store_root.created_us"
+			" ELSE excluded.created_us END, root = excluded.root,"
 			" digest = excluded.digest, size_bytes = excluded.size_bytes,"
 			" session = excluded.session",
 			p, ARRAY_SIZE(p), NULL, err);
@@ -113,6 +117,7 @@ static int parse_root(const struct db_row *row, struct root_row *ret)
 	    digest_parse(root, &ret->root) < 0 || digest_parse(digest, &ret->digest) < 0)
 		return -EBADMSG;
 	ret->size_bytes = (uint64_t) db_col_int(row, 5);
+	ret->created_us = db_col_int(row, 6);
 	return 0;
 }
 
@@ -136,7 +141,7 @@ static int row_one_root(void *arg, const struct db_row *row)
 	return 0;
 }
 
-#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes"
+#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes, created_us"
 
 int packs_root_get(struct meta *m, struct root_row *ret, struct err *err)
 {

@@ -32,6 +32,11 @@ const char *const schema_store[] = {
 	NULL,
 };
 
+const char *const schema_root_age[] = {
+	"ALTER TABLE store_root ADD COLUMN created_us BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
 /* Ends a transaction by its outcome; @r < 0 rolls back. */
 static int finish(struct db *db, int r, struct err *err)
 {

@@ -44,6 +44,7 @@ struct root_row {
 	struct digest root;
 	struct digest digest;
 	uint64_t size_bytes;
+	int64_t created_us; /* when this disk got this root; 0 = before that was noted */
 };
 
 /* A writer's session, by id and fencing token. */

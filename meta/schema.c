@@ -12,6 +12,7 @@ static const struct schema_step steps[] = {
 	{"image store", schema_store},
 	{"principals, groups, token keys", schema_identity},
 	{"leases", schema_leases},
+	{"age of roots", schema_root_age},
 };
 
 static int row_int(void *arg, const struct db_row *row)

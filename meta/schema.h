@@ -30,7 +30,8 @@ extern const char *const schema_resources[];
 extern const char *const schema_operations[];
 extern const char *const schema_leases[];
 extern const char *const schema_audit[];
-extern const char *const schema_store[]; /* packs.c */
+extern const char *const schema_store[];
+extern const char *const schema_root_age[];
 extern const char *const schema_identity[];
 
 #endif

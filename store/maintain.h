@@ -147,8 +147,8 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 int store_recover_end(struct store *s, struct err *err);
 
 /** store_root_stats() - for each root of a region: what it holds, alone and shared with others,
- *  from its tree: an array of objects {kind, id, sizeBytes, chunks, storedBytes, uniqueBytes,
- *  sharedBytes}. */
+ *  from its tree: an array of objects {kind, id, sizeBytes, chunks, plainBytes (of those chunks),
+ *  storedBytes, uniqueBytes, sharedBytes, createdTime or null, bootProfile}. */
 int store_root_stats(struct store *s, unsigned region, struct cancel *cancel, json_t **ret,
 		     struct err *err);
 

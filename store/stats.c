@@ -4,6 +4,7 @@
  * second adds up. Memory: about 60 bytes for each distinct chunk and node.
  */
 #include "base/mem.h"
+#include "base/timeutil.h"
 #include "store/maintain.h"
 #include "store/walk.h"
 
@@ -62,6 +63,22 @@ static int see_chunk(void *arg, const struct digest *name, struct err *err)
 	return r < 0 ? r : 0;
 }
 
+static json_t *root_json(const struct stats *t, const struct root_copy *c)
+{
+	auto_json json_t *profile = NULL;
+	char when[ISO_MAX];
+
+	(void) store_profile_get(t->s, t->region, &c->disk, &profile, NULL);
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:b}", "kind", c->kind,
+			 "id", c->id, "sizeBytes", (json_int_t) c->disk.size_bytes, "chunks",
+			 (json_int_t) t->chunks, "plainBytes",
+			 (json_int_t) (t->chunks * CHUNK_BYTES), "storedBytes",
+			 (json_int_t) t->total, "uniqueBytes", (json_int_t) t->unique,
+			 "sharedBytes", (json_int_t) (t->total - t->unique), "createdTime",
+			 c->created_us ? time_iso(c->created_us, when) : NULL, "bootProfile",
+			 profile != NULL);
+}
+
 static int walk_roots(struct stats *t, const struct root_list *roots, struct cancel *cancel,
 		      json_t *out, struct err *err)
 {
@@ -79,11 +96,7 @@ static int walk_roots(struct stats *t, const struct root_list *roots, struct can
 			return err_ctx(err, r, "%s \"%s\"", c->kind, c->id);
 		if (!t->adding)
 			continue;
-		j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "kind", c->kind, "id", c->id,
-			      "sizeBytes", (json_int_t) c->disk.size_bytes, "chunks",
-			      (json_int_t) t->chunks, "storedBytes", (json_int_t) t->total,
-			      "uniqueBytes", (json_int_t) t->unique, "sharedBytes",
-			      (json_int_t) (t->total - t->unique));
+		j = root_json(t, c);
 		if (json_array_append_new(out, j) < 0)
 			return err_set(err, -ENOMEM, "out of memory");
 	}

@@ -122,7 +122,8 @@ static int add_root(void *arg, const struct root_row *row)
 		l->cap = cap;
 	}
 	c = &l->v[l->n++];
-	*c = (struct root_copy){.kind = strdup(row->kind), .id = strdup(row->id)};
+	*c = (struct root_copy){
+		.kind = strdup(row->kind), .id = strdup(row->id), .created_us = row->created_us};
 	disk_ref_make(&row->root, row->size_bytes, &c->disk);
 	if (!digest_eq(&c->disk.digest, &row->digest))
 		return -EBADMSG;

@@ -38,6 +38,7 @@ struct root_list {
 	struct root_copy {
 		char *kind, *id;
 		struct disk_ref disk;
+		int64_t created_us; /* 0 = not known */
 	} * v;
 	size_t n, cap;
 };

@@ -122,6 +122,21 @@ served() {
 	[ ! -e "$T/s" ] && ! pgrep -f "nbdkit .*$T/s" >/dev/null
 }
 check serve served
+profile() { # recorded from one client, played to the next
+	local pid mode
+	for mode in --record --profile; do
+		rm -f "$T/serve.out"
+		"$KILN" store serve --store "$S" v2 --unix "$T/s" $mode >"$T/serve.out" &
+		pid=$!
+		until [ -s "$T/serve.out" ]; do kill -0 $pid || return 1; sleep 0.1; done
+		qemu-io -r -f raw -c 'read 0 1M' -c 'read 20M 4k' -c 'read 300M 64k' "nbd+unix:///?socket=$T/s" >"$T/io.out" || { kill $pid; return 1; }
+		kill -INT $pid
+		wait $pid || true
+	done
+	[ -n "$(find "$S/regions/local/statements" -name '*.boot.*.json')" ] &&
+		same true "$(store stats --json | jq '.[0].roots[] | select(.id == "v2") | .bootProfile')"
+}
+check boot-profile profile
 
 whole() {
 	"$KILN" store check --store "${1:-$S}" --read-data
@@ -309,6 +324,10 @@ refused() {
 		status 1 store import "$T/none.raw" x
 }
 check bad-calls refused
+stats_make_nothing() {
+	status 1 "$KILN" store stats --store "$T/absent" && [ ! -e "$T/absent" ]
+}
+check stats-make-nothing stats_make_nothing
 # A gallery whose database is lost: its regions have everything that counts.
 rebuilt_catalog() {
 	local what='[.value[] | {name, state: .properties.provisioningState, kiln: .properties.kiln}]'
