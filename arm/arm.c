@@ -8,6 +8,8 @@
 #include "base/timeutil.h"
 #include "meta/idempotency.h"
 
+#define EXPIRE_MAX 2000 /* rows that one look deletes */
+
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 {
 	struct arm *arm = calloc(1, sizeof(*arm));
@@ -23,15 +25,21 @@ int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 	if (r >= 0)
 		grants_watch(arm);
 	if (r >= 0)
-		r = idempotency_expire(c->meta, time_now_us() - ARM_KEYS_US, err);
-	if (r >= 0)
-		r = operation_expire(c->meta, time_now_us() - ARM_RECORDS_US, ARM_PAGE, err);
+		r = arm_expire(arm, err);
 	if (r < 0) {
 		arm_free(arm);
 		return r;
 	}
 	*ret = arm;
 	return 0;
+}
+
+int arm_expire(struct arm *arm, struct err *err)
+{
+	struct meta *m = arm->config.meta;
+	int r = idempotency_expire(m, time_now_us() - ARM_KEYS_US, EXPIRE_MAX, err);
+
+	return r < 0 ? r : operation_expire(m, time_now_us() - ARM_RECORDS_US, EXPIRE_MAX, err);
 }
 
 void arm_free(struct arm *arm)

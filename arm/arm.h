@@ -124,6 +124,9 @@ struct arm_config {
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err);
 void arm_free(struct arm *arm);
 const struct arm_config *arm_config(const struct arm *arm);
+/** arm_expire() - forget records of operations and idempotency keys that nobody may ask for any
+ *  more, some thousand at a time. arm_new() does it; who lives long does it now and then. */
+int arm_expire(struct arm *arm, struct err *err);
 /** arm_port() - the port that a request's target belongs to, or NULL: then @who is required. */
 const struct arm_port *arm_port(const struct arm *arm, const char *target);
 

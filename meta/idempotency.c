@@ -55,9 +55,12 @@ int idempotency_put(struct meta *m, const char *principal, const char *key, cons
 			p, ARRAY_SIZE(p), NULL, err);
 }
 
-int idempotency_expire(struct meta *m, int64_t before_us, struct err *err)
+int idempotency_expire(struct meta *m, int64_t before_us, unsigned limit, struct err *err)
 {
-	struct db_value p[] = {DBI(before_us)};
+	struct db_value p[] = {DBI(before_us), DBI(limit)};
 
-	return exec_sql(m, "DELETE FROM idempotency WHERE created_us < ?", p, 1, NULL, err);
+	return exec_sql(m,
+			"DELETE FROM idempotency WHERE (principal, key) IN (SELECT principal, key"
+			" FROM idempotency WHERE created_us < ? ORDER BY created_us LIMIT ?)",
+			p, ARRAY_SIZE(p), NULL, err);
 }

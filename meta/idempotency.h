@@ -16,7 +16,7 @@ int idempotency_get(struct meta *m, const char *principal, const char *key, cons
 /** idempotency_put() - record; -EEXIST when the key is taken. */
 int idempotency_put(struct meta *m, const char *principal, const char *key, const char *digest,
 		    const json_t *response, struct err *err);
-/** idempotency_expire() - forget those recorded before @before_us. */
-int idempotency_expire(struct meta *m, int64_t before_us, struct err *err);
+/** idempotency_expire() - forget those recorded before @before_us, at most @limit. */
+int idempotency_expire(struct meta *m, int64_t before_us, unsigned limit, struct err *err);
 
 #endif

@@ -156,9 +156,13 @@ static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret,
 
 int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
 {
+	struct pick k = {.c = c, .now_us = time_now_us()};
 	struct job_row j = {0};
-	int r = db_begin_rows(meta_db(m), err);
+	int r = pick(m, &k, err); /* workers that find nothing to do take nobody's turn to write */
 
+	free(k.id);
+	if (r >= 0)
+		r = db_begin_rows(meta_db(m), err);
 	if (r < 0)
 		return r;
 	r = tx_end(m, claim(m, c, &j, err), err);

@@ -7,6 +7,11 @@
 #include "providers/triggers.h"
 #include "providers/upload.h"
 
+static int expire_records(struct app *a, struct err *err)
+{
+	return arm_expire(a->arm, err);
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct app *a, struct err *err);
@@ -14,6 +19,7 @@ static const struct {
 	{"uploads", upload_sweep},
 	{"soft-deleted", soft_delete_purge},
 	{"triggers", triggers_look},
+	{"records", expire_records},
 };
 
 void app_chores(void *app)

@@ -264,10 +264,10 @@ static void idempotency(void **state)
 	assert_int_equal(idempotency_get(m, "q", "k", "d", &b, NULL), -ENOENT);
 	assert_int_equal(idempotency_get(m, "p", "k", "d", &b, NULL), 0);
 	assert_true(json_equal(a, b));
-	assert_int_equal(idempotency_expire(m, 1, NULL), 0);
+	assert_int_equal(idempotency_expire(m, 1, 10, NULL), 0);
 	json_decref(b);
 	assert_int_equal(idempotency_get(m, "p", "k", "d", &b, NULL), 0);
-	assert_int_equal(idempotency_expire(m, INT64_MAX, NULL), 0);
+	assert_int_equal(idempotency_expire(m, INT64_MAX, 10, NULL), 0);
 	json_decref(take_ptr(b));
 	assert_int_equal(idempotency_get(m, "p", "k", "d", &b, NULL), -ENOENT);
 	meta_close(m);
