@@ -171,9 +171,11 @@ void vhd_footer(uint64_t disk_bytes, const uint8_t id[16], uint8_t ret[VHD_FOOTE
 	put_be(ret + AT_FEATURES, 4, 2); /* "reserved", always set */
 	put_be(ret + AT_VERSION, 4, VERSION);
 	put_be(ret + AT_DATA_OFFSET, 8, UINT64_MAX);
-	memcpy(ret + AT_CREATOR, "kiln", 4);
-	put_be(ret + AT_CREATOR_VERSION, 4, 0x00010000);
-	memcpy(ret + AT_CREATOR_OS, "Wi2k", 4); /* what Azure and Hyper-V expect to see */
+	/* Readers such as QEMU's take the size from the geometry, which is smaller, unless they
+	 * know the creator as one that means the size field. */
+	memcpy(ret + AT_CREATOR, "win ", 4);
+	put_be(ret + AT_CREATOR_VERSION, 4, 0x000a0000);
+	memcpy(ret + AT_CREATOR_OS, "Wi2k", 4);
 	put_be(ret + AT_ORIGINAL_SIZE, 8, disk_bytes);
 	put_be(ret + AT_CURRENT_SIZE, 8, disk_bytes);
 	geometry(disk_bytes, ret + AT_GEOMETRY);

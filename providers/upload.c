@@ -94,6 +94,7 @@ int upload_export(struct arm_job *job, unsigned region, const struct disk_ref *d
 	auto_free char *path = upload_path(a, job->doc), *dir = uploads_dir(a);
 	struct progress *p;
 	auto_fd int fd = -1;
+	struct stat st;
 	int r;
 
 	if (!path || !dir)
@@ -105,6 +106,9 @@ int upload_export(struct arm_job *job, unsigned region, const struct disk_ref *d
 		return r;
 	if (sys_get()->ftruncate(fd, 0) < 0)
 		return fail(err, -errno, "empty");
+	/* The API process, which sends it, may be somebody else: who owns the directory. */
+	if (geteuid() == 0 && stat(dir, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) < 0)
+		return fail(err, -errno, "give away");
 	p = progress_to_events(job->events);
 	r = store_restore(a->store, region, disk, fd, NULL, job->cancel, p, err);
 	progress_free(p);
