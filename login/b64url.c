@@ -9,11 +9,12 @@ char *b64url_encode(const void *p, size_t n)
 {
 	const uint8_t *b = p;
 	size_t len;
-	char *s, *w;
+	size_t w = 0;
+	char *s;
 
 	if (__builtin_mul_overflow(n, (size_t) 4, &len) || len > SIZE_MAX - 8)
 		return NULL;
-	s = w = malloc(len / 3 + 4);
+	s = calloc(1, len / 3 + 4);
 	if (!s)
 		return NULL;
 	for (size_t i = 0; i < n; i += 3) {
@@ -23,14 +24,13 @@ char *b64url_encode(const void *p, size_t n)
 			v |= (uint32_t) b[i + 1] << 8;
 		if (i + 2 < n)
 			v |= b[i + 2];
-		*w++ = alphabet[v >> 18];
-		*w++ = alphabet[v >> 12 & 63];
+		s[w++] = alphabet[v >> 18];
+		s[w++] = alphabet[v >> 12 & 63];
 		if (i + 1 < n)
-			*w++ = alphabet[v >> 6 & 63];
+			s[w++] = alphabet[v >> 6 & 63];
 		if (i + 2 < n)
-			*w++ = alphabet[v & 63];
+			s[w++] = alphabet[v & 63];
 	}
-	*w = '\0';
 	return s;
 }
 

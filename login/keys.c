@@ -403,7 +403,9 @@ static int give(const struct known *n, struct token_public *ret)
 		free(issuer);
 		return -ENOMEM;
 	}
-	*ret = (struct token_public){n->public.key, n->public.alg, issuer};
+	ret->key = n->public.key;
+	ret->alg = n->public.alg;
+	ret->issuer = issuer;
 	return 0;
 }
 

@@ -92,13 +92,16 @@ static bool hint_fits(const json_t *cred, const char *secret)
 int secret_prove(struct login_call *c, const struct principal *p, const char *secret,
 		 struct credential *ret)
 {
-	const json_t *list = p ? json_at(p->doc, "properties.passwordCredentials") : NULL;
+	const json_t *list;
 	int64_t now = time_now_us() / 1000000;
 	bool expired = false;
 	int r = -EACCES;
 
-	if (!p)
+	if (!p) {
 		r = try_hash(c, NOBODY, secret);
+		return r < 0 && (r != -EACCES || c->oauth) ? r : wrong(c, NULL, false);
+	}
+	list = json_at(p->doc, "properties.passwordCredentials");
 	/* Secrets are told apart by their first characters, so that a wrong one costs one hash at
 	 * most, however many there are. */
 	for (size_t i = 0; i < json_array_size(list) && r == -EACCES && !c->oauth; i++) {
@@ -114,7 +117,6 @@ int secret_prove(struct login_call *c, const struct principal *p, const char *se
 	}
 	if (r != -EACCES || c->oauth) /* right, or refused for another reason */
 		return r;
-	if (p)
-		guard_failed(c->l->guard, p->object_id, c->req->peer);
+	guard_failed(c->l->guard, p->object_id, c->req->peer);
 	return wrong(c, p, expired);
 }
