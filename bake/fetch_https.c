@@ -98,6 +98,7 @@ static int set_options(CURL *c, struct download *d, char *message)
 static int explain(CURL *c, CURLcode code, struct download *d, const char *message, struct err *err)
 {
 	long status = 0;
+	int r;
 
 	(void) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	if (d->private_refused) {
@@ -112,13 +113,17 @@ static int explain(CURL *c, CURLcode code, struct download *d, const char *messa
 	if (d->failed < 0)
 		return err_set(err, d->failed, "%s: %s", d->uri,
 			       d->failed == -ECANCELED ? "cancelled" : strerror(-d->failed));
-	if (code == CURLE_HTTP_RETURNED_ERROR)
-		return err_set(err, status == 404 || status == 410 ? -ENOENT : -EIO,
-			       "%s: the server answered %ld", d->uri, status);
 	if (code == CURLE_UNSUPPORTED_PROTOCOL)
 		return err_set(err, -EACCES, "%s: it redirects to something else than https",
 			       d->uri);
-	return err_set(err, -EIO, "%s: %s", d->uri, *message ? message : curl_easy_strerror(code));
+	if (code == CURLE_HTTP_RETURNED_ERROR)
+		r = err_set(err, status == 404 || status == 410 ? -ENOENT : -EIO,
+			    "%s: the server answered %ld", d->uri, status);
+	else
+		r = err_set(err, -EIO, "%s: %s", d->uri,
+			    *message ? message : curl_easy_strerror(code));
+	err_arm(err, "SourceUnavailable"); /* nothing is wrong on this side */
+	return r;
 }
 
 static int transfer(struct download *d, struct err *err)

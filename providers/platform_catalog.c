@@ -120,14 +120,13 @@ static int kept_versions(struct arm_call *c, const struct platform_sku **ret_sku
 
 static json_t *version_properties(const struct platform_sku *s)
 {
-	return json_pack("{s:n, s:{s:s}, s:[], s:{s:b}, s:s, s:{s:s}, s:[{s:s, s:s}], s:s}", "plan",
-			 "osDiskImage", "operatingSystem", s->os_type, "dataDiskImages",
-			 "automaticOSUpgradeProperties", "automaticOSUpgradeSupported", 0,
-			 "hyperVGeneration", s->hyperv_generation, "disallowed", "vmDiskType",
-			 "None", "features", "name", "SecurityType", "value",
-			 strcmp(s->hyperv_generation, "V2") == 0 ? "TrustedLaunchSupported"
-								 : "Standard",
-			 "architecture", s->architecture);
+	return json_pack(
+		"{s:{s:s}, s:[], s:{s:b}, s:s, s:{s:s}, s:[{s:s, s:s}], s:s}", "osDiskImage",
+		"operatingSystem", s->os_type, "dataDiskImages", "automaticOSUpgradeProperties",
+		"automaticOSUpgradeSupported", 0, "hyperVGeneration", s->hyperv_generation,
+		"disallowed", "vmDiskType", "None", "features", "name", "SecurityType", "value",
+		strcmp(s->hyperv_generation, "V2") == 0 ? "TrustedLaunchSupported" : "Standard",
+		"architecture", s->architecture);
 }
 
 /* $top: the first n in the order asked for. */
