@@ -38,6 +38,19 @@ static bool plain_text(const char *s)
 	return true;
 }
 
+int check_label(const json_t *v, const char *field, struct err *err)
+{
+	const char *s = json_string_value(v);
+	size_t n = s ? strlen(s) : 0;
+
+	if (n == 0 || n > TEMPLATE_MAX_NAME || !plain_text(s))
+		return template_field_error(err, NULL, field,
+					    "expected 1 to %u characters without line ends and "
+					    "other control characters",
+					    TEMPLATE_MAX_NAME);
+	return 0;
+}
+
 int check_name(const json_t *v, const char *field, struct err *err)
 {
 	const char *s = json_string_value(v);

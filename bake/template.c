@@ -142,7 +142,7 @@ static int step_parse(const json_t *def, size_t index, bool validator, struct te
 	if (!name_field)
 		return -ENOMEM;
 	if (name && !json_is_null(name) && *(json_string_value(name) ?: "x")) {
-		r = check_name(name, name_field, err);
+		r = check_label(name, name_field, err);
 		if (r < 0)
 			return r;
 		ret->name = strf("%s", json_string_value(name));

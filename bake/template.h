@@ -71,6 +71,8 @@ int template_field_error(struct err *err, const char *code, const char *field, c
 	__attribute__((format(printf, 4, 5)));
 
 /* Checks that several files share (bake/check.c). @field is the path of the value itself. */
+/** check_label() - one line of 1 to 64 bytes: the name of a step. */
+int check_label(const json_t *v, const char *field, struct err *err);
 /** check_name() - letters, digits and "-_." up to 64. */
 int check_name(const json_t *v, const char *field, struct err *err);
 /** check_sha256() - absent, "", or 64 lower-case hex digits. */

@@ -15,7 +15,7 @@ static const char base_text[] =
 	"{\"location\":\"eastus\",\"properties\":{"
 	"\"source\":{\"type\":\"PlatformImage\",\"publisher\":\"Debian\",\"offer\":\"debian-12\","
 	"\"sku\":\"12-gen2\",\"version\":\"latest\"},"
-	"\"customize\":[{\"type\":\"Shell\",\"name\":\"first\",\"inline\":[\"true\"]},"
+	"\"customize\":[{\"type\":\"Shell\",\"name\":\"First (of 2)\",\"inline\":[\"true\"]},"
 	"{\"type\":\"Shell\",\"inline\":[\"echo a\",\"echo b\"]}],"
 	"\"distribute\":[{\"type\":\"SharedImage\",\"runOutputName\":\"out\","
 	"\"galleryImageId\":\"" GALLERY "\",\"targetRegions\":[{\"name\":\"eastus\"}]}]}}";
@@ -72,7 +72,7 @@ static void steps_are_taken_in_order(void **state)
 
 	assert_int_equal(template_parse(j, &t, NULL), 0);
 	assert_int_equal(t.n_steps, 2);
-	assert_string_equal(t.steps[0].name, "first");
+	assert_string_equal(t.steps[0].name, "First (of 2)");
 	assert_string_equal(t.steps[1].name, "shell-2");
 	assert_string_equal(t.steps[1].field, "properties.customize[1]");
 	assert_false(t.steps[0].network);
@@ -127,7 +127,7 @@ static void customizers(void **state)
 		"properties.customize[0].inline", "NoCustomizerScript");
 	refuses("{\"customize\":[{\"type\":\"Shell\",\"inline\":[\"a\",1]}]}",
 		"properties.customize[0].inline[1]", NULL);
-	refuses("{\"customize\":[{\"type\":\"Shell\",\"inline\":[\"a\"],\"name\":\"a/b\"}]}",
+	refuses("{\"customize\":[{\"type\":\"Shell\",\"inline\":[\"a\"],\"name\":\"a\\nb\"}]}",
 		"properties.customize[0].name", NULL);
 	refuses("{\"customize\":[{\"type\":\"Shell\",\"inline\":[\"a\"],\"name\":\"a\"},"
 		"{\"type\":\"Shell\",\"inline\":[\"a\"],\"name\":\"A\"}]}",
@@ -226,7 +226,7 @@ static void network_goes_to_the_named_steps(void **state)
 	assert_true(t.steps[0].network && t.steps[1].network);
 	template_done(&t);
 	json_decref(j);
-	j = with("{\"kiln\":{\"network\":{\"allow\":[\"apt\"],\"steps\":[\"first\"]}}}");
+	j = with("{\"kiln\":{\"network\":{\"allow\":[\"apt\"],\"steps\":[\"First (of 2)\"]}}}");
 	assert_int_equal(template_parse(j, &t, NULL), 0);
 	assert_true(t.steps[0].network && !t.steps[1].network);
 	template_done(&t);
