@@ -197,7 +197,7 @@ static int remove_now(struct request *rq, struct arm_call *c, const struct resou
 		r = extensions_drop(rq->arm, res->key, &rq->err);
 	if (r >= 0)
 		r = resource_delete(rq->arm->config.meta, res->key, &rq->err);
-	rq->res->status = 200;
+	rq->res->status = c->status ? c->status : 200;
 	rq->res->body = take_ptr(c->result);
 	return r;
 }

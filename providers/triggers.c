@@ -347,6 +347,14 @@ static const struct arm_field trigger_properties[] = {
 	{NULL},
 };
 
+/* Removed at once, and answered as what a client of image builders may get: 204 or 202. */
+static int trigger_delete(struct arm_call *c, struct err *err)
+{
+	(void) err;
+	c->status = 204;
+	return 0;
+}
+
 const struct arm_type type_triggers = {
 	.name = TYPE_TRIGGER,
 	.scope = ARM_SCOPE_GROUP,
@@ -359,5 +367,6 @@ const struct arm_type type_triggers = {
 	.operation_path = "providers/Microsoft.VirtualMachineImages/locations/%s/operations",
 	.properties = trigger_properties,
 	.write = trigger_write,
+	.del = trigger_delete,
 	.view = trigger_view,
 };
