@@ -4,7 +4,8 @@
 //
 //   node check.mjs DATA_DIR [AREA[@VERSION]...]
 //
-// DATA_DIR is that of a running server (admin.json). Prints "ok", "not ok" lines, one an operation
+// DATA_DIR is that of a running server (admin.json), PACKAGE in the environment a URL that it can fetch.
+// Prints "ok", "not ok" lines, one an operation
 // and api-version; what gaps.json excuses is counted, and a gap that is none any more is a failure.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -23,6 +24,7 @@ const lookup = (table, key) => Object.entries(table).find(([p]) => glob(p).test(
 // An error's body, and a state of an operation.
 const common = {
 	Error: {error: '*@Detail'},
+	Bare: {code: '*string', message: '*string', target: 'string'}, // of old image builders
 	Detail: {code: '*string', message: '*string', target: 'string', details: '[@Detail]', innererror: 'any', additionalInfo: '[any]'},
 	State: {id: 'string', name: 'string', status: '*=InProgress|Succeeded|Failed|Canceled', startTime: 'string/date-time',
 		endTime: 'string/date-time', percentComplete: 'number', error: '@Detail', properties: 'any'},
@@ -38,6 +40,7 @@ class Run {
 	constructor(world, spec) {
 		Object.assign(this, {world, spec, client: world.client});
 		this.n = 0;
+		this.errors = world.area === 'imagebuilder' && world.version <= '2020-02-14' ? '@Bare' : '@Error';
 		this.made = [];   // {id, parameters, example, template}: what examples made, oldest first
 		this.found = new Map(); // operation: findings
 		this.served = new Set();
@@ -54,7 +57,8 @@ class Run {
 		return hit?.[1];
 	}
 
-	url(name, template, parameters, query) {
+	url(name, template, given, query) {
+		const parameters = {...given, ...this.world.special[name]};
 		let complete = true;
 		const p = template.replace(/\?.*/, '').replace(/\{([^}]+)\}/g, (_, k) => {
 			complete &&= parameters[k] !== undefined;
@@ -65,7 +69,7 @@ class Run {
 		return complete ? `${p}?api-version=${version}${q}` : null;
 	}
 
-	extra = (model, field) => Boolean(this.excused('additions', `${model}.${field}`));
+	known = (kind, model, field) => Boolean(this.excused(kind, `${model}.${field}`));
 
 	// One request and all that can be said of its answer. Result: the response, or null.
 	async ask(name, op, parameters, {body, query, what = ''} = {}) {
@@ -77,12 +81,12 @@ class Run {
 		const r = await this.client.send(op.method, url, body);
 		const say = p => this.note(name, [`${op.method} ${url}${what ? ` (${what})` : ''}: ${p}`]);
 		if (r.status >= 400 && !(r.status in op.status)) {
-			const excuse = this.excused('examples', what || name);
-			validate(r.body, '@Error', common).forEach(f => say(`error body: ${f.path}: ${f.problem}`));
+			const excuse = this.excused('examples', what || name), error = r.body?.error ?? r.body;
+			validate(r.body, this.errors, common).forEach(f => say(`error body: ${f.path}: ${f.problem}`));
 			if (!excuse)
-				say(`${r.status} ${r.body?.error?.code}: ${r.body?.error?.message} [${r.body?.error?.target ?? ''}]`);
-			else if (excuse.code !== r.body?.error?.code)
-				say(`${r.body?.error?.code} where gaps.json says ${excuse.code}`);
+				say(`${r.status} ${error?.code}: ${error?.message} [${error?.target ?? ''}]`);
+			else if (excuse.code !== error?.code)
+				say(`${error?.code} where gaps.json says ${excuse.code}`);
 			else
 				this.served.add(name);
 			return {...r, refused: true};
@@ -92,7 +96,7 @@ class Run {
 			say(`status ${r.status} is none of ${Object.keys(op.status)}`);
 		const rule = op.status[r.status];
 		if (rule && (r.status !== 202 || r.body !== undefined))
-			validate(r.body, rule, this.spec.models, this.extra).forEach(f => say(`${f.path}: ${f.problem}`));
+			validate(r.body, rule, this.spec.models, this.known).forEach(f => say(`${f.path}: ${f.problem}`));
 		const end = await this.client.settle(r, state => {
 			validate(state.body, '@State', common).forEach(f => say(`operation: ${f.path}: ${f.problem}`));
 		});
@@ -109,7 +113,7 @@ class Run {
 		if (!(r.status in op.status) && r.status !== 204)
 			say(`Location: status ${r.status} is none of ${Object.keys(op.status)}`);
 		else if (op.status[r.status])
-			validate(r.body, op.status[r.status], this.spec.models, this.extra).forEach(f => say(`Location: ${f.path}: ${f.problem}`));
+			validate(r.body, op.status[r.status], this.spec.models, this.known).forEach(f => say(`Location: ${f.path}: ${f.problem}`));
 	}
 
 	body(operation, op, example, name, current) {
@@ -170,13 +174,16 @@ class Run {
 			const hit = deletes.find(([, o]) => o.path === m.template);
 			if (!hit)
 				continue;
+			await this.world.release(m);
 			const r = await this.ask(...hit, m.parameters);
 			if (r?.refused)
 				continue;
 			const url = this.url(hit[0], m.template, m.parameters), gone = await this.client.send('GET', url);
+			if (m.template.endsWith('/default'))
+				continue; // is always there
 			if (gone.status !== 404)
 				this.note(hit[0], [`${url}: GET after DELETE is ${gone.status}`]);
-			validate(gone.body, '@Error', common).forEach(f => this.note(hit[0], [`404: ${f.path}: ${f.problem}`]));
+			validate(gone.body, this.errors, common).forEach(f => this.note(hit[0], [`404: ${f.path}: ${f.problem}`]));
 			await this.ask(...hit, m.parameters); // once more: nothing there
 		}
 	}
@@ -224,15 +231,15 @@ export async function run(client, wanted = []) {
 			await r.remove();
 			r.report();
 			r.used.forEach(u => used.add(u));
-			await client.settle(await client.send('DELETE', `${world.group}?api-version=2021-04-01`));
+			await world.tearDown();
 		}
 	if (!wanted.length)
-		for (const kind of ['operations', 'examples', 'additions', 'omitted', 'failures'])
+		for (const kind of ['operations', 'examples', 'additions', 'absent', 'omitted', 'failures'])
 			for (const key of Object.keys(gaps[kind]).filter(k => !used.has(`${kind} ${k}`)))
 				console.log(`not ok gaps.json: ${kind}: nothing needs "${key}"`);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
 	const [dataDir, ...wanted] = process.argv.slice(2);
 	const client = Client.open(dataDir);
 	await client.login();

@@ -253,6 +253,10 @@ function nested(name, doc) {
 		return fields;
 	for (const k of Object.keys(derivedFields(inner, doc)))
 		delete fields[k];
+	if ('uniqueId' in fields) { // likewise the one member of "identifier"
+		delete fields.uniqueId;
+		fields.identifier = '@Identifier';
+	}
 	return {...fields, properties: `@${inner}`};
 }
 function discriminated(area, doc) {
@@ -273,6 +277,7 @@ function derived(published) {
 		const older = [...published.values()].filter(a => a.name === name).pop();
 		for (const m of Object.keys(doc.models))
 			area.models[m] = nested(m, doc);
+		area.models.Identifier = {uniqueId: 'string'};
 		discriminated(area, doc);
 		for (const o of load(path.join(base, operationFile)))
 			if (o.apiVersion === version)

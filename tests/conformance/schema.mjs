@@ -17,10 +17,10 @@ const plain = {
 const kind = v => (v === null ? 'null' : Array.isArray(v) ? 'array' : typeof v);
 
 /**
- * Findings about @v: [{path, problem}]. @models: of the facts. A field that the model lacks is a
- * finding unless @extra(model, field) says that it is a known addition.
+ * Findings about @v: [{path, problem}]. @models: of the facts. A field that the model lacks, and a
+ * required one that is absent, are findings unless @known("additions" or "absent", model, field).
  */
-export function validate(v, rule, models, extra = () => false, path = '') {
+export function validate(v, rule, models, known = () => false, path = '') {
 	const found = [];
 	check(v, rule, path);
 	return found;
@@ -60,12 +60,12 @@ export function validate(v, rule, models, extra = () => false, path = '') {
 				bad(`${p}.${model['?']}`, `${JSON.stringify(tag)} names no kind of ${name}`);
 		}
 		for (const [k, r] of Object.entries(model))
-			if (!k.startsWith('?') && r.includes('*') && /^[*-]*\*/.test(r) && x[k] === undefined)
+			if (!k.startsWith('?') && /^-?\*/.test(r) && x[k] === undefined && !known('absent', name, k))
 				bad(`${p}.${k}`, 'required, but absent');
 		for (const [k, e] of Object.entries(x)) {
 			if (k in model && !k.startsWith('?'))
 				check(e, model[k], p ? `${p}.${k}` : k);
-			else if (!extra(name, k))
+			else if (!known('additions', name, k))
 				bad(p ? `${p}.${k}` : k, `${name} has no such field`);
 		}
 	}

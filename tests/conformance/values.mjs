@@ -63,12 +63,12 @@ const table = [
 	[/^storageProfile\.source\.communityGalleryImageId$/, ({world}) => world.communityVersionId],
 	[/^storageProfile\.(osDiskImage|dataDiskImages)\.source\.id$/, ({world, field}) => (field.includes('data') ? world.dataSnapshotId : world.snapshotId)],
 	[/storageAccountId$/, ({world}) => `${world.group}/providers/Microsoft.Storage/storageAccounts/vhds`],
-	[/source\.(uri|virtualMachineId)$|sourceVirtualMachine\.id$|blobUri$|sourceUri$|securityDataUri$/, ({world, field}) =>
-		(/[mM]achine/.test(field) ? `${world.group}/providers/Microsoft.Compute/virtualMachines/vm` : 'https://vhds.example.com/vhds/disk.vhd')],
+	[/virtualMachineId$|sourceVirtualMachine\.id$/, ({world}) => `${world.group}/providers/Microsoft.Compute/virtualMachines/vm`],
+	[/source\.uri$|blobUri$|sourceUri$|securityDataUri$/, ({world, field}) => (/^(storageProfile\.)?data/i.test(field) ? world.vhdOfData : world.vhd)],
 	[/\blun$/, ({index}) => index + 1],
 	[/[dD]iskEncryptionSet(Id|\.id)$/, ({world}) => `${world.group}/providers/Microsoft.Compute/diskEncryptionSets/set`],
 	// applications
-	[/mediaLink$/, ({world}) => world.mediaLink],
+	[/mediaLink$/, () => process.env.PACKAGE],
 	[/manageActions\.(install|remove|update)$/, ({field}) => `./${field.split('.').pop()}.sh`],
 	[/parameters\.(required|defaultValue)$/, ({field}) => (field.endsWith('required') ? false : 'none')],
 	// templates
@@ -78,7 +78,7 @@ const table = [
 	[/customize\.scriptUri$/, () => 'https://example.com/script.sh'],
 	[/customize\.updateLimit$/, () => 20],
 	[/validExitCodes$/, ({index}) => [0, 3010][index]],
-	[/customize\.name$/, ({index}) => `step ${index + 1}`],
+	[/customize\.name$/, ({index}) => `Step ${index + 1} (of an example)`],
 	[/customize\.restartTimeout$/, () => '5m'],
 	[/vmProfile\.vmSize$/, () => 'Standard_D2s_v3'],
 	[/(osDiskSizeGB|diskSizeGB)$/, ({current}) => current?.properties?.diskSizeGB ?? 4],
@@ -101,7 +101,7 @@ const table = [
 	[/^osType$/, always(({world}) => world.osType ?? OMIT)],
 	// sharing
 	[/^groups\.ids$/, always(({world, index}) => [index ? world.tenant : world.subscription])],
-	// authorization
+	// authorization: one principal an assignment
 	[/^roleDefinitionId$/, ({world}) => `/subscriptions/${world.subscription}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7`],
 	[/^principalId$/, ({world, name}) => world.principal(name)],
 	[/^principalType$/, always(({world}) => world.principalType)],

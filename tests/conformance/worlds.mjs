@@ -96,6 +96,9 @@ export class World {
 			subscriptionId, resourceGroupName: this.label, location: 'eastus', scope: this.group.slice(1),
 			resourceProviderNamespace: 'Microsoft.Compute', roleId: `${this.sub}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7`, publisherName: 'Debian', offer: 'debian-12', skus: '12-gen2',
 		};
+		this.special = {}; // parameters of one operation alone
+		this.extra = []; // what is not in the group
+		this.open = []; // disks that a URL reads
 		this.missing = [];
 	}
 
@@ -129,9 +132,51 @@ export class World {
 		this.imageId = await this.make(`${this.compute}/images/base`, '2022-08-01', {location: 'eastus',
 			properties: {hyperVGeneration: 'V2', storageProfile: {
 				osDisk: {osType: 'Linux', osState: 'Generalized', snapshot: {id: this.snapshotId}}}}});
+		this.vhd = await this.url(await disk('vhd'));
+		this.vhdOfData = await this.url(await disk('vhd-data'));
 		this.platformId = `${this.sub}/providers/Microsoft.Compute/locations/eastus/publishers/Debian` +
 			'/artifacttypes/vmimage/offers/debian-12/skus/12-gen2/versions/latest';
 		this.osType = 'Linux';
+	}
+
+	// A URL of this server that reads a disk as a VHD.
+	async url(disk) {
+		const r = await this.client.send('POST', `${disk}/beginGetAccess?api-version=2022-07-02`, {access: 'Read', durationInSeconds: 3600});
+		const end = await this.client.settle(r);
+		this.open.push(disk);
+		return (r.headers.location && end ? await this.client.send('GET', r.headers.location) : r).body?.accessSAS;
+	}
+
+	async tearDown() {
+		for (const disk of this.open)
+			await this.client.settle(await this.client.send('POST', `${disk}/endGetAccess?api-version=2022-07-02`));
+		for (const url of [...this.extra, `${this.group}?api-version=2021-04-01`])
+			await this.client.settle(await this.client.send('DELETE', url));
+	}
+
+	// A gallery that this subscription is given, and one that everybody is.
+	async shareBoth() {
+		const shared = await this.gallery(`shared${this.flat}`, {sharingProfile: {permissions: 'Groups'}});
+		const community = await this.gallery(`community${this.flat}`, {sharingProfile: {permissions: 'Community',
+			communityGalleryInfo: {publisherUri: 'https://example.com', publisherContact: 'images@example.com',
+				eula: 'none', publicNamePrefix: 'golden'}}});
+		for (const [id, body] of [
+			[shared, {operationType: 'Add', groups: [{type: 'Subscriptions', ids: [this.subscription]}]}],
+			[community, {operationType: 'EnableCommunity'}]])
+			await this.client.settle(await this.client.send('POST', `${id}/share?api-version=2022-03-03`, body));
+		const read = async id => (await this.client.send('GET', `${id}?api-version=2023-07-03`)).body?.properties;
+		const unique = (await read(shared))?.identifier?.uniqueName;
+		const name = (await read(community))?.sharingProfile?.communityGalleryInfo?.publicNames?.[0];
+		Object.assign(this.parameters, {galleryUniqueName: unique, publicGalleryName: name});
+		this.sharedVersionId = `/sharedGalleries/${unique}/images/linux/versions/1.0.0`;
+		this.communityVersionId = `/communityGalleries/${name}/images/linux/versions/1.0.0`;
+	}
+
+	// What must be undone before the resource that an example made can go.
+	async release(made) {
+		if (made.example === 'CommunityGallery_Create')
+			await this.client.settle(await this.client.send('POST',
+				`${this.compute}/galleries/${made.parameters.galleryName}/share?api-version=2022-03-03`, {operationType: 'Reset'}));
 	}
 
 	// A gallery with a definition and a version.
@@ -151,24 +196,12 @@ const setUps = {
 	async gallery(w) {
 		await w.content();
 		const own = await w.gallery(`own${w.flat}`);
-		const shared = await w.gallery(`shared${w.flat}`, {sharingProfile: {permissions: 'Groups'}});
-		const community = await w.gallery(`community${w.flat}`, {sharingProfile: {permissions: 'Community',
-			communityGalleryInfo: {publisherUri: 'https://example.com', publisherContact: 'images@example.com',
-				eula: 'none', publicNamePrefix: 'golden'}}});
-		for (const [id, body] of [
-			[shared, {operationType: 'Add', groups: [{type: 'Subscriptions', ids: [w.subscription]}]}],
-			[community, {operationType: 'EnableCommunity'}]])
-			await w.client.settle(await w.client.send('POST', `${id}/share?api-version=2022-03-03`, body));
-		const read = async id => (await w.client.send('GET', `${id}?api-version=2023-07-03`)).body?.properties;
+		await w.shareBoth();
 		Object.assign(w.parameters, {
 			galleryName: own.split('/').pop(), galleryImageName: 'linux', galleryImageVersionName: '1.0.0',
-			galleryApplicationName: 'agent',
-			galleryUniqueName: (await read(shared))?.identifier?.uniqueName,
-			publicGalleryName: (await read(community))?.sharingProfile?.communityGalleryInfo?.publicNames?.[0],
-			artifactType: 'Images', artifactName: 'linux',
+			galleryApplicationName: 'agent', artifactType: 'Images', artifactName: 'linux',
 		});
 		w.versionId = `${own}/images/linux/versions/1.0.0`;
-		w.communityVersionId = `/communityGalleries/${w.parameters.publicGalleryName}/images/linux/versions/1.0.0`;
 		await w.make(`${own}/applications/agent`, '2023-07-03', {location: 'eastus', properties: {supportedOSType: 'Linux'}});
 	},
 	async images(w) {
@@ -179,6 +212,7 @@ const setUps = {
 	async disks(w) {
 		await w.content();
 		w.versionId = `${await w.gallery(`own${w.flat}`)}/images/linux/versions/1.0.0`;
+		await w.shareBoth();
 	},
 	async imagebuilder(w) {
 		await w.content();
@@ -193,10 +227,22 @@ const setUps = {
 					replicationRegions: ['eastus']}]}});
 	},
 	async authorization(w) {
-		const users = [];
 		w.principalType = 'ServicePrincipal';
-		w.principal = name => (users.includes(name) || users.push(name), w.principals[users.indexOf(name) % w.principals.length]);
-		w.principals = [w.client.admin.objectId ?? w.client.admin.clientId];
+		const gallery = await w.make(`${w.compute}/galleries/own${w.flat}`, '2023-07-03', {location: 'eastus'});
+		await w.make(`${gallery}/images/linux`, '2023-07-03', {location: 'eastus', properties: {osType: 'Linux',
+			osState: 'Generalized', identifier: {publisher: 'conformance', offer: 'roles', sku: 'linux'}}});
+		w.special = {
+			RoleAssignments_ListForResource: {resourceType: 'galleries', resourceName: `own${w.flat}`},
+			Permissions_ListForResource: {parentResourcePath: `galleries/own${w.flat}`, resourceType: 'images', resourceName: 'linux'},
+		};
+		const given = new Map(), made = [];
+		for (let i = 0; i < 6; i++) {
+			const id = `/providers/Kiln.Identity/servicePrincipals/${w.flat}-${i}`;
+			const r = await w.client.send('PUT', `${id}?api-version=2026-11-01`, {properties: {displayName: w.label}});
+			made.push(r.body?.properties?.objectId);
+			w.extra.push(`${id}?api-version=2026-11-01`);
+		}
+		w.principal = name => given.get(name) ?? (given.set(name, made[given.size]), given.get(name));
 	},
 	async resources(w) {
 		const gallery = await w.make(`${w.compute}/galleries/res${w.flat}`, '2023-07-03', {location: 'eastus'});
