@@ -98,14 +98,29 @@ int bake_explain(const struct bake_env *env, const struct bake_host *host,
 		 const struct bake_options *o, const json_t *tmpl, json_t **ret, struct err *err);
 
 /**
- * bake_find_step() - the disk as it was in the newest recorded run of a template
- * @step: a step's name: the disk after it, or, if it failed, as it was kept at the failure, else
- *	before it; "source": the disk that the run began with; NULL or "": the newest state
+ * bake_find_step() - the disk as it was in a recorded run
+ * @id: of the template (its newest run) or of a run (".../Kiln.Images/runs/UUID")
+ * @step: a step's name or number: the disk after it, or, if it failed, as it was kept at the
+ *	failure, else before it; "^" in front: before it; "source": the disk that the run began
+ *with; NULL or "": the newest state
+ * @ret_run: the run's record, may be NULL; new reference
  *
  * Return: 0, -ENOENT (no run, no such step, or its snapshot is gone).
  */
-int bake_find_step(const struct bake_env *env, const char *template_id, const char *step,
+int bake_find_step(const struct bake_env *env, const char *id, const char *step,
 		   struct disk_ref *ret, json_t **ret_run, struct err *err);
+
+/**
+ * bake_changes() - what differs between two disks of the same kind, by their root file systems
+ * @ret: {"files": [{"path", "change": "added" | "changed" | "removed", "bytes"?}], "counts":
+ *	{"added", "changed", "removed"}, "truncated": bool, "packages": [{"name", "was"?, "now"?}]};
+ *	directories end in "/"; new reference
+ *
+ * A file is unchanged when its inode says so (size, owner, mode, times of content and of inode).
+ * Return: 0, -EOPNOTSUPP (no ext4 root partition), or another -errno.
+ */
+int bake_changes(struct store *s, unsigned region_a, const struct disk_ref *a, unsigned region_b,
+		 const struct disk_ref *b, struct cancel *cancel, json_t **ret, struct err *err);
 
 /** bake_shell() - open an interactive shell (or run @argv) in a disk, in the container executor;
  *  changes are thrown away. Return: the command's exit status, or -errno. */

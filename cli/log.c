@@ -9,9 +9,8 @@
 #include "cli/target.h"
 #include "cli/verbs.h"
 
-#define RUN_TYPE      "Kiln.Images/runs"
-#define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
-#define FOLLOW_MS     500
+#define RUN_TYPE  "Kiln.Images/runs"
+#define FOLLOW_MS 500
 
 struct logger {
 	struct cli *cli;
@@ -57,18 +56,18 @@ static int newest_run(struct cli *cli, const char *template_id, char **ret, stru
 	return r;
 }
 
-/* A run's id is a UUID; everything else names a template. */
 static int find_run(struct cli *cli, const char *typed, const char *group, char **ret,
 		    struct err *err)
 {
 	auto_free char *id = NULL;
-	bool uuid = strlen(typed) == 36 && strspn(typed, "0123456789abcdef-") == 36;
-	int r;
+	int r = ref_find_run(cli, typed, group, &id, err);
 
-	if (uuid || strstr(typed, "/" RUN_TYPE "/"))
-		return ref_find(cli, RUN_TYPE, typed, group, ret, err);
-	r = ref_find(cli, TEMPLATE_TYPE, typed, group, &id, err);
-	return r < 0 ? r : newest_run(cli, id, ret, err);
+	if (r < 0)
+		return r;
+	if (!strstr(id, "/" RUN_TYPE "/"))
+		return newest_run(cli, id, ret, err);
+	*ret = take_ptr(id);
+	return 0;
 }
 
 /* ---- Lines ---------------------------------------------------------------------------------- */

@@ -3,9 +3,11 @@
 #include "cli/ref.h"
 #include "cli/target.h"
 
-#define VERSION_TYPE "Microsoft.Compute/galleries/images/versions"
-#define SHORT_PREFIX "/resourcegroups/"
-#define PLACEHOLDER  "{subscription}"
+#define VERSION_TYPE  "Microsoft.Compute/galleries/images/versions"
+#define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
+#define RUN_TYPE      "Kiln.Images/runs"
+#define SHORT_PREFIX  "/resourcegroups/"
+#define PLACEHOLDER   "{subscription}"
 
 static bool starts_nocase(const char *s, const char *lower_prefix)
 {
@@ -197,6 +199,30 @@ int ref_find(struct cli *cli, const char *type, const char *typed, const char *g
 		return exact_version(cli, id, ret, err);
 	*ret = take_ptr(id);
 	return 0;
+}
+
+int ref_find_run(struct cli *cli, const char *typed, const char *group, char **ret, struct err *err)
+{
+	bool uuid = strlen(typed) == 36 && strspn(typed, "0123456789abcdef-") == 36;
+
+	return ref_find(cli, uuid || strstr(typed, "/" RUN_TYPE "/") ? RUN_TYPE : TEMPLATE_TYPE,
+			typed, group, ret, err);
+}
+
+int ref_find_step(struct cli *cli, const char *typed, const char *group, char **ret,
+		  struct err *err)
+{
+	const char *at = strchr(typed, '@');
+	auto_free char *name = at ? strndup(typed, (size_t) (at - typed)) : NULL, *id = NULL;
+	int r;
+
+	if (!at)
+		return ref_find(cli, VERSION_TYPE, typed, group, ret, err);
+	r = name ? ref_find_run(cli, name, group, &id, err) : -ENOMEM;
+	if (r < 0)
+		return r;
+	*ret = strf("%s%s", id, at);
+	return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
 }
 
 /* ---- Requests ------------------------------------------------------------------------------- */

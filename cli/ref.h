@@ -30,6 +30,14 @@ char *ref_expand(const char *subscription, const char *typed);
 int ref_find(struct cli *cli, const char *type, const char *typed, const char *group, char **ret,
 	     struct err *err);
 
+/** ref_find_step() - "RUN@STEP", "TEMPLATE@STEP" or, without "@STEP", an image version, to the id
+ *  that step_source_load() takes. RUN is a run's UUID. As ref_find() otherwise. */
+int ref_find_step(struct cli *cli, const char *typed, const char *group, char **ret,
+		  struct err *err);
+/** ref_find_run() - a run by its UUID or id, else a template by its name or id. */
+int ref_find_run(struct cli *cli, const char *typed, const char *group, char **ret,
+		 struct err *err);
+
 /** ref_get() - GET of @id with @query ("$expand=...", or NULL). New reference. Errors are the
  *  response's. */
 int ref_get(struct cli *cli, const char *id, const char *query, json_t **ret, struct err *err);

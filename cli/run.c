@@ -6,8 +6,6 @@
 #include "cli/verbs.h"
 #include "providers/boot.h"
 
-#define VERSION_TYPE "Microsoft.Compute/galleries/images/versions"
-
 struct run {
 	struct cli *cli;
 	const struct cli_args *args;
@@ -176,7 +174,7 @@ static int find(struct run *r, char **ret, struct err *err)
 	const char *typed = r->args->pos[0];
 
 	if (typed[0] == '/' || !strchr(typed, ':'))
-		return ref_find(r->cli, VERSION_TYPE, typed, cli_opt(r->args, "--group"), ret, err);
+		return ref_find_step(r->cli, typed, cli_opt(r->args, "--group"), ret, err);
 	*ret = strdup(typed);
 	return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
 }
@@ -237,7 +235,9 @@ const struct cli_command cmd_run = {
 	.summary = "boot an image version on a throw-away disk",
 	.help = "VERSION is GALLERY/DEFINITION/X.Y.Z, GALLERY/DEFINITION/latest, a resource id, or "
 		"a\n"
-		"platform image (Debian:debian-12:12-gen2). It starts at once, whatever its size, "
+		"platform image (Debian:debian-12:12-gen2), or a disk of a run "
+		"(TEMPLATE@STEP).\n"
+		"It starts at once, whatever its size, "
 		"and\n"
 		"what the guest writes is thrown away.\n\n"
 		"Without --wait the guest runs until it shuts down or Ctrl-C is pressed.\n"

@@ -6,8 +6,6 @@
 #include "providers/app.h"
 #include "providers/shell.h"
 
-#define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
-
 static int run_shell(struct cli *cli, const struct cli_args *args)
 {
 	auto_err struct err e = ERR_INIT;
@@ -22,7 +20,7 @@ static int run_shell(struct cli *cli, const struct cli_args *args)
 		*step++ = '\0';
 	if (cli_app(cli, &a) < 0)
 		return EXIT_FAILED;
-	r = ref_find(cli, TEMPLATE_TYPE, name, cli_opt(args, "--group"), &id, &e);
+	r = ref_find_run(cli, name, cli_opt(args, "--group"), &id, &e);
 	if (r == 0)
 		r = shell_open(a, id, step, args->n_pos > 1 ? args->pos + 1 : NULL, &cli->cancel,
 			       &e);
@@ -36,17 +34,21 @@ static const struct cli_option shell_options[] = {
 
 const struct cli_command cmd_shell = {
 	.name = "shell",
-	.args = "TEMPLATE[@STEP] [COMMAND...]",
-	.summary = "open a shell in the disk of a template's last run",
-	.help = "The disk is as it was after STEP (a customizer's name, \"generalize\" or "
-		"\"source\"); for a\n"
-		"step that failed, as it was when it failed or, unless errorHandling keeps that, "
-		"before\n"
-		"it. Without @STEP: the newest state. What the shell changes is thrown away.\n"
-		"The exit status is the command's.\n\n"
+	.args = "TEMPLATE|RUN[@STEP] [COMMAND...]",
+	.summary = "open a shell in the disk of a recorded run",
+	.help = "TEMPLATE's newest run, or the run with the id RUN. The disk is as it was after "
+		"STEP (a\n"
+		"customizer's name or number, \"generalize\" or \"source\"), with \"^\" in front "
+		"as "
+		"it was\n"
+		"before it; for a step that failed, as it was when it failed or, unless "
+		"errorHandling\n"
+		"keeps that, before it. Without @STEP: the newest state. What the shell changes is "
+		"thrown\n"
+		"away. The exit status is the command's.\n\n"
 		"Examples:\n"
 		"  kiln shell golden-debian@sshd\n"
-		"  kiln shell golden-debian@nginx -- nginx -T",
+		"  kiln shell golden-debian@^nginx -- dpkg -l",
 	.options = shell_options,
 	.run = run_shell,
 };

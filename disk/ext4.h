@@ -52,7 +52,7 @@ void ext4_close(struct ext4_fs *fs);
 struct ext4_stat {
 	uint32_t ino, mode, uid, gid, nlink;
 	uint64_t size;
-	int64_t mtime;
+	int64_t mtime, ctime;
 };
 /** ext4_lookup() - absolute path, links in the middle followed inside the image (at most 40), the
  *  last one not. 0, -ENOENT. */

@@ -304,6 +304,7 @@ static void fill_stat(ext2_ino_t ino, const struct ext2_inode *i, struct ext4_st
 		.nlink = i->i_links_count,
 		.size = EXT2_I_SIZE(i),
 		.mtime = i->i_mtime,
+		.ctime = i->i_ctime,
 	};
 }
 

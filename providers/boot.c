@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "providers/common.h"
 #include "providers/platform_make.h"
-#include "providers/versions.h"
+#include "providers/step_source.h"
 #include "vm/boot.h"
 
 #define SHUTDOWN_MS 60000
@@ -48,31 +48,6 @@ static int load_platform(struct app *a, const char *urn, const struct boot_optio
 	if (!ret->id || !ret->facts)
 		return no_memory(err);
 	return disk_ref_from_json(json_at(made, "disk"), &ret->disk, err);
-}
-
-/* The first region that has it; the error is that of the first one tried. */
-static int load(struct app *a, const char *id, const char *region, struct image_source *ret,
-		struct err *err)
-{
-	auto_err struct err first = ERR_INIT;
-	int r = -ENOENT;
-
-	if (region)
-		return image_source_load(a, &a->owner, NULL, id, region, "version", ret, err);
-	for (size_t i = 0; i < a->n_regions; i++) {
-		auto_err struct err e = ERR_INIT;
-
-		r = image_source_load(a, &a->owner, NULL, id, a->regions[i].name, "version", ret,
-				      &e);
-		if (r == 0)
-			return 0;
-		if (i == 0)
-			err_move(&first, &e);
-	}
-	r = first.code < 0 ? first.code : r;
-	if (err)
-		err_move(err, &first);
-	return r;
 }
 
 static bool uefi(const struct image_source *s)
@@ -139,7 +114,7 @@ int boot_open(struct app *a, const char *id, const struct boot_options *o, struc
 		return no_memory(err);
 	b->app = a;
 	r = id[0] != '/' && strchr(id, ':') ? load_platform(a, id, o, &b->source, err)
-					    : load(a, id, o->region, &b->source, err);
+					    : step_source_load(a, id, o->region, &b->source, err);
 	if (r == 0)
 		r = check_architecture(&b->source, err);
 	if (r == 0)

@@ -21,7 +21,7 @@ struct boot_options {
 
 struct boot;
 
-/** boot_open() - boot an overlay of @id (as image_source_load(), or a platform image's
+/** boot_open() - boot an overlay of @id (as step_source_load(), or a platform image's
  *  "PUBLISHER:OFFER:SKU[:VERSION]", made when absent) until its guest agent answers.
  *  Generation 2 boots by UEFI, with Secure Boot unless told otherwise; generation 1 by BIOS. On an
  *  error nothing is left. */

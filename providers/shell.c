@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "providers/shell.h"
+
 #include "bake/bake.h"
 #include "base/mem.h"
 #include "providers/common.h"
-#include "providers/shell.h"
+#include "providers/step_source.h"
 #include "providers/template_run.h"
 
-int shell_open(struct app *a, const char *template_id, const char *step, char *const argv[],
+int shell_open(struct app *a, const char *id, const char *step, char *const argv[],
 	       struct cancel *cancel, struct err *err)
 {
-	auto_json json_t *doc = NULL;
-	auto_free char *location = NULL;
+	auto_free char *at = strf("%s@%s", id, step ? step : "");
+	auto_image_source struct image_source s = {0};
 	struct bake_env env;
-	struct disk_ref disk;
-	int r = arm_may(a->arm, &a->owner, TYPE_TEMPLATE "/run/action", template_id, err);
+	int r = at ? step_source_load(a, at, NULL, &s, err) : no_memory(err);
 
 	if (r == 0)
-		r = arm_load(a->arm, template_id, &doc, err);
-	if (r < 0)
-		return r;
-	location = location_normalize(json_str_at(doc, "location") ?: "");
-	r = location ? template_env(a, location, &env, err) : no_memory(err);
+		r = template_env(a, a->regions[s.region].name, &env, err);
 	if (r < 0)
 		return r;
 	env.cancel = cancel;
-	r = bake_find_step(&env, template_id, step, &disk, NULL, err);
-	return r < 0 ? r : bake_shell(&env, &disk, argv, err);
+	return bake_shell(&env, &s.disk, argv, err);
 }

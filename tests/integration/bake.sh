@@ -62,6 +62,21 @@ check "kiln log: an unknown step" status 1 "$KILN" log bads z -g golden
 check "kiln log -f ends with the run" bash -c "'$KILN' log bads -f -g golden | grep -qx Failed"
 check "kiln runs" same 1 "$("$KILN" runs list -g golden --jq '[.[] | select(.properties.state == "Failed" and (.properties.templateId | endswith("/bads")))] | length')"
 
+# Time travel: the disk before and after any step of any run, and what a step changed.
+template changes "" '[{"type":"Shell","name":"make","inline":["mkdir -p /opt/x", "echo one > /opt/x/one", "chmod 600 /etc/hosts"]},
+	{"type":"Shell","name":"drop","inline":["rm /opt/x/one"]}]'
+check "a template to look into" "$KILN" bake "$T/changes.json" -g golden
+"$KILN" diff changes@make -g golden --json >"$T/diff.json"
+check "kiln diff of a step: its files" same "added /opt/x/,added /opt/x/one,changed /etc/hosts" \
+	"$(jq -r '[.files[] | select(.path | test("^/(opt|etc/hosts)")) | "\(.change) \(.path)"] | sort | join(",")' "$T/diff.json")"
+check "kiln diff of two steps" same "removed /opt/x/one" "$("$KILN" diff changes@make changes@drop -g golden --json |
+	jq -r '.files[] | "\(.change) \(.path)"' | grep /opt/)"
+check "a shell before a step" "$KILN" shell changes@^drop -g golden -- cat /opt/x/one
+check "a shell after it" status 1 "$KILN" shell changes@drop -g golden -- test -e /opt/x/one
+run=$("$KILN" runs list -g golden --jq '[.[] | select(.properties.templateId | endswith("/changes"))][0].name')
+check "a shell in a run by its id" "$KILN" shell "$run@make" -g golden -- cat /opt/x/one
+check "looking leaves nothing behind" nothing_left
+
 # An error's JSON goes to standard output, alone.
 template bad "" '[{"type":"Shell","name":"no","inline":["exit 3"]}]'
 "$KILN" bake "$T/bad.json" -g golden --json >"$T/bad.jsonl" 2>/dev/null
