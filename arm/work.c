@@ -262,6 +262,9 @@ static int run_leased(struct worker *w, bool *ret_ended, struct err *err)
 			       reason == -ESTALE ? "another worker has taken over operation %s"
 						 : "operation %s was handed back",
 			       w->op.id);
+	/* The database went away or was locked too long: no fault of the job, which runs again. */
+	if (r == -EBUSY && str_eq(err->arm, "ServerBusy") && w->row.token <= ARM_CLAIMS_MAX)
+		return -EAGAIN;
 	e = end_job(w, r, err, &end);
 	*ret_ended = e >= 0;
 	if (e < 0) {

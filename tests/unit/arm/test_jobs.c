@@ -624,6 +624,30 @@ static void acknowledged_changes_survive(void **state)
 	}
 }
 
+/* As a job ends whose database went away for a while. */
+static int busy_twice(struct arm_job *job, struct err *err)
+{
+	struct world *w = job->app;
+
+	if (w->job_calls > 2)
+		return 0;
+	(void) err_set(err, -EBUSY, "The database cannot be reached.");
+	err_arm(err, "ServerBusy");
+	return -EBUSY;
+}
+
+static void a_busy_database_fails_no_job(void **state)
+{
+	struct world *w = *state;
+	struct arm_response res = start(w);
+
+	w->job = busy_twice;
+	finish(w, &res);
+	assert_int_equal(w->job_calls, 3);
+	assert_status(w, res.async_operation, "Succeeded");
+	arm_response_done(&res);
+}
+
 static int continue_at_checkpoint(struct arm_job *job, struct err *err)
 {
 	assert_int_equal(json_int_at(job->checkpoint, "done", 0), 3);
@@ -779,6 +803,7 @@ int main(int argc, char **argv)
 		DBS_TEST(leases),
 		DBS_TEST(jobs_write),
 		DBS_TEST(progress_does_not_raise_the_etag),
+		DBS_TEST(a_busy_database_fails_no_job),
 		DBS_TEST(takeover_after_kill),
 		DBS_TEST(nested_operation_is_adopted),
 		DBS_TEST(acknowledged_changes_survive),

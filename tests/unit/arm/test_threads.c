@@ -139,7 +139,7 @@ static void threads_of_two_servers(void **state)
 	assert_int_equal(arm_work(w->arm, NULL, NULL, NULL, NULL), 0);
 	assert_int_equal(s.wrong, 0);
 	assert_int_equal(s.created, ROUNDS);
-	(void) snprintf(n, sizeof(n), "%u", THREADS * ROUNDS);
+	(void) snprintf(n, sizeof(n), "%d", THREADS * ROUNDS);
 	{
 		auto_json json_t *sum = expect(w, "GET", BOXES "/sum?" V, NULL, 200, NULL);
 
