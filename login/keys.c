@@ -40,6 +40,7 @@ struct keyring {
 	enum jwt_alg alg;
 	char *kid, *issuer;
 	int64_t made_us;
+	int64_t own_epoch;             /* of the last look whether it still may sign */
 	struct known known[KNOWN_MAX]; /* as of @epoch */
 	size_t n_known;
 	int64_t epoch;
@@ -333,10 +334,30 @@ void keys_close(struct keyring *k)
 
 /* ---- Signing -------------------------------------------------------------------------------- */
 
+/* Was the key that signs revoked meanwhile? */
+static int check_own(struct login *l, struct keyring *k, bool *ret_good, struct err *err)
+{
+	auto_token_key struct token_key row = {0};
+	int64_t epoch;
+	int r = login_epoch(l, &epoch, err);
+
+	if (r < 0 || k->own_epoch == epoch)
+		return r;
+	r = token_key_get(l->meta, k->kid, &row, err);
+	*ret_good = r >= 0 && row.until_us >= k->made_us + KEY_END_US;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	k->own_epoch = epoch;
+	return 0;
+}
+
 static int fresh_key(struct login *l, struct keyring *k, struct err *err)
 {
-	if (k->key && k->made_us + KEY_SIGNS_US > time_now_us())
-		return 0;
+	bool good = k->key && k->made_us + KEY_SIGNS_US > time_now_us();
+	int r = good ? check_own(l, k, &good, err) : 0;
+
+	if (r < 0 || good)
+		return r;
 	forget_own(k);
 	return key_choose_locked(l, k, err);
 }

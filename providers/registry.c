@@ -50,6 +50,7 @@ const struct arm_type *const provider_types[] = {
 	&type_service_principals,
 	&type_users,
 	&type_user_groups,
+	&type_token_keys,
 	NULL,
 };
 /* clang-format on */

@@ -23,6 +23,7 @@ extern const struct arm_type type_community_versions, type_resource_graph;
 extern const struct arm_type type_managed_images, type_disks, type_snapshots;
 extern const struct arm_type type_image_templates, type_run_outputs, type_triggers, type_runs;
 extern const struct arm_type type_service_principals, type_users, type_user_groups;
+extern const struct arm_type type_token_keys;
 extern const struct arm_type type_publishers, type_offers, type_skus, type_sku_versions;
 
 #endif

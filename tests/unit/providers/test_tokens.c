@@ -11,6 +11,8 @@
 #include "base/hash.h"
 #include "login/jwt.h"
 
+#define KEYS "/providers/Kiln.Identity/tokenKeys"
+
 /* A principal "ci" with a secret; its form. */
 static const char *make_ci(struct client *c, char *secret, size_t n)
 {
@@ -310,6 +312,31 @@ static void two_servers_believe_each_other(void **state)
 	assert_int_equal(authenticate(c, c->token, NULL), 0);
 }
 
+static void a_revoked_key_ends_what_it_signed(void **state)
+{
+	struct client *c = *state;
+	char secret[80], id[40], old[sizeof(c->token)];
+	const char *code;
+	char *path;
+
+	token_ok(c, ADFS, make_ci(c, secret, sizeof(secret)));
+	(void) snprintf(id, sizeof(id), "%s", app_id(c, "ci"));
+	(void) snprintf(old, sizeof(old), "%s", c->token);
+	expect_ok(c->h, "GET", KEYS, V_ID, NULL);
+	assert_int_equal(json_array_size(json_object_get(c->h->body, "value")), 1);
+	path = strf("%s/revoke", text_at(c->h, "value.0.id"));
+	expect_ok(c->h, "POST", path, V_ID, NULL);
+	free(path);
+	login_refresh(c->login);
+	assert_int_equal(authenticate(c, old, &code), -EACCES);
+	assert_string_equal(code, "InvalidAuthenticationToken");
+	token_ok(c, ADFS, secret_form(id, secret)); /* by a new key */
+	assert_int_equal(authenticate(c, c->token, NULL), 0);
+	expect_ok(c->h, "GET", KEYS, V_ID, NULL);
+	assert_int_equal(json_array_size(json_object_get(c->h->body, "value")), 1);
+	expect_error(c->h, "GET", KEYS "/none", V_ID, NULL, 404, "ResourceNotFound", NULL);
+}
+
 static void a_private_key_is_private(void **state)
 {
 	struct client *c = *state;
@@ -541,6 +568,7 @@ int main(void)
 		T(groups_are_looked_up_not_carried),
 		T(keys_change_and_old_tokens_stay_good),
 		T(two_servers_believe_each_other),
+		T(a_revoked_key_ends_what_it_signed),
 		T(a_private_key_is_private),
 		T(forged_tokens_are_refused),
 		T(damaged_tokens_are_refused),
