@@ -123,6 +123,7 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_store_check,
 	&cmd_store_gc,
 	&cmd_store_rebuild,
+	&cmd_store_recompress,
 	&cmd_store_rekey,
 	&cmd_store_catalog,
 	&cmd_serve,

@@ -550,22 +550,13 @@ static int guard_lost(struct gc *g, struct err *err)
 
 static int collect(struct gc *g, struct err *err)
 {
-	char place[SESSION_PLACE_MAX];
 	struct stray st = {g, err};
 	unsigned ended = 0;
 	int64_t after;
 	int r = 0;
 
 	if (!g->dry_run) {
-		r = session_place(place, err);
-		if (r >= 0)
-			r = packs_session_expire(g->s->meta, session_owner_alive, place, &ended,
-						 err);
-		if (r >= 0)
-			r = store_session_begin(g->s, "gc", &g->ss, err);
-		if (r >= 0)
-			r = packs_gc_claim(g->s->meta, &g->ss->key, region_name_of(g->s, g->region),
-					   err);
+		r = session_alone(g->s, g->region, "gc", &g->ss, &ended, err);
 		if (r >= 0)
 			r = packs_epoch_next(g->s->meta, &g->epoch, err);
 		g->ret->epoch = g->epoch;

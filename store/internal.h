@@ -176,6 +176,8 @@ int writer_flush(struct writer *w, struct err *err);
 void writer_read_back(struct writer *w);
 /** writer_replace() - new packs take over names that the lookup knows elsewhere (rewriting). */
 void writer_replace(struct writer *w);
+/** writer_effort() - what the next packs say of their frames' compression. */
+void writer_effort(struct writer *w, int level);
 /** writer_totals() - packs and bytes made so far. */
 void writer_totals(struct writer *w, uint64_t *ret_packs, uint64_t *ret_bytes);
 
@@ -196,6 +198,11 @@ struct store_session {
 	int64_t renewed_ns;
 };
 int session_writer(struct store_session *ss, unsigned region, struct writer **ret, struct err *err);
+/** session_alone() - a session that is also the one collector of the region: no other
+ * collection, recovery or rewriting runs until it ends. *@ret_ended (may be NULL): dead sessions
+ * that ended. -EBUSY. */
+int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
+		  unsigned *ret_ended, struct err *err);
 /** session_pin() - pin packs found by lookup; clears @io_ok[i] where the pack is going away. */
 int session_pin(struct store_session *ss, unsigned region, const struct pack_id *packs, size_t n,
 		bool *io_ok, struct err *err);
@@ -212,10 +219,6 @@ int session_product(struct store_session *ss, unsigned region, const struct disk
 #define SESSION_PLACE_MAX 64
 /** session_owner_alive() - a session_alive_fn; @arg is this process's place. */
 bool session_owner_alive(void *arg, const char *owner, bool lease_over);
-/** session_alone() - a session that holds the place of the region's collector, so that no
- * collection runs until it ends; -EBUSY while one does. Sessions of the dead end first. */
-int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
-		  struct err *err);
 /** session_place() - boot and pid namespace: where a process id means something. */
 int session_place(char dst[SESSION_PLACE_MAX], struct err *err);
 

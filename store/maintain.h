@@ -35,6 +35,26 @@ struct store_gc_result {
 int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *cancel,
 	     struct store_gc_result *ret, struct err *err);
 
+struct store_recompress_result {
+	uint64_t packs;                     /* rewritten */
+	uint64_t kept;                      /* tried with this level or a higher one before */
+	uint64_t damaged;                   /* cannot be read: left to store_check() */
+	uint64_t bytes_before, bytes_after; /* of the rewritten ones */
+};
+
+/**
+ * store_recompress() - packs that were written with less effort anew, at zstd level @level (1-19)
+ * @max_bytes_per_s: of packs read; 0 = no limit
+ *
+ * By the collector's rules: the new pack is durable and in the lookup before the old one is
+ * condemned, and what a session relies on stays; two rounds of store_gc() then give the space
+ * back. Resumable: run it again. Return: 0; -EBUSY (a collection runs); the cancel reason; or
+ * another -errno.
+ */
+int store_recompress(struct store *s, unsigned region, int level, uint64_t max_bytes_per_s,
+		     struct cancel *cancel, const struct progress *p,
+		     struct store_recompress_result *ret, struct err *err);
+
 enum store_check_flags {
 	STORE_CHECK_READ_DATA = 1 << 0, /* decode every frame, not only trailers and trees */
 	STORE_CHECK_HEAL = 1 << 1,      /* adopt, salvage, fetch from elsewhere, quarantine */

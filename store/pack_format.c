@@ -22,6 +22,7 @@ void pack_header_encode(const struct pack_header *h, uint8_t dst[PACK_HEADER_BYT
 	memcpy(dst + 16, h->id.b, PACK_ID_BYTES);
 	memcpy(dst + 32, h->key_id, sizeof(h->key_id));
 	memcpy(dst + 48, h->wrapped_key, sizeof(h->wrapped_key));
+	dst[108] = h->effort;
 }
 
 int pack_header_parse(const uint8_t src[PACK_HEADER_BYTES], struct pack_header *ret,
@@ -37,6 +38,7 @@ int pack_header_parse(const uint8_t src[PACK_HEADER_BYTES], struct pack_header *
 	(void) cursor_bytes(&c, ret->id.b, PACK_ID_BYTES);
 	(void) cursor_bytes(&c, ret->key_id, sizeof(ret->key_id));
 	(void) cursor_bytes(&c, ret->wrapped_key, sizeof(ret->wrapped_key));
+	(void) cursor_bytes(&c, &ret->effort, 1);
 	if (memcmp(magic, head_magic, sizeof(magic)) != 0)
 		return err_set(err, -EBADMSG, "pack header: not a pack");
 	if (version != PACK_VERSION && version != PACK_VERSION_SEALED)

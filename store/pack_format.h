@@ -26,6 +26,7 @@ struct pack_header {
 	uint32_t flags;
 	uint8_t key_id[16];                      /* of the region key; zeros when not encrypted */
 	uint8_t wrapped_key[PACK_WRAPPED_BYTES]; /* the pack's data key under it */
+	uint8_t effort; /* zstd level that all its frames were tried with; 0 = not told */
 };
 
 struct pack_entry {

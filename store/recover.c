@@ -148,7 +148,7 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 		return r;
 	if (s->read_only)
 		return err_set(err, -EROFS, "recover: the store is read-only");
-	r = session_alone(s, region, "recover", &ss, err);
+	r = session_alone(s, region, "recover", &ss, NULL, err);
 	if (r >= 0)
 		r = region_list(s->regions[region].region, "packs/", adopt_pack, &w, err);
 	if (r >= 0)

@@ -197,7 +197,7 @@ int store_rekey(struct store *s, unsigned region, struct cancel *cancel,
 	if (s->read_only || !buf)
 		return err_set(err, s->read_only ? -EROFS : -ENOMEM, "rekey");
 	/* A collection would remove packs that this is about to put in place again. */
-	r = session_alone(s, region, "rekey", &ss, &own);
+	r = session_alone(s, region, "rekey", &ss, NULL, &own);
 	if (r >= 0)
 		r = rekey_all(&k);
 	store_session_end(ss);

@@ -166,6 +166,27 @@ void store_session_end(struct store_session *ss)
 	free(ss);
 }
 
+int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
+		  unsigned *ret_ended, struct err *err)
+{
+	struct store_session *ss = NULL;
+	char place[SESSION_PLACE_MAX];
+	int r = session_place(place, err);
+
+	if (r >= 0)
+		r = packs_session_expire(s->meta, session_owner_alive, place, ret_ended, err);
+	if (r >= 0)
+		r = store_session_begin(s, purpose, &ss, err);
+	if (r >= 0)
+		r = packs_gc_claim(s->meta, &ss->key, region_name_of(s, region), err);
+	if (r < 0) {
+		store_session_end(ss);
+		return r;
+	}
+	*ret = ss;
+	return 0;
+}
+
 int session_writer(struct store_session *ss, unsigned region, struct writer **ret, struct err *err)
 {
 	int r = 0;
@@ -282,18 +303,4 @@ int session_hold(struct store_session *ss, unsigned region, const struct disk_re
 	if (r == -ENOENT)
 		err_hint(err, "Replicate it there first, or add a root.");
 	return r;
-}
-
-int session_alone(struct store *s, unsigned region, const char *purpose, struct store_session **ret,
-		  struct err *err)
-{
-	char place[SESSION_PLACE_MAX];
-	int r = session_place(place, err);
-
-	*ret = NULL;
-	if (r >= 0)
-		r = packs_session_expire(s->meta, session_owner_alive, place, NULL, err);
-	if (r >= 0)
-		r = store_session_begin(s, purpose, ret, err);
-	return r < 0 ? r : packs_gc_claim(s->meta, &(*ret)->key, region_name_of(s, region), err);
 }

@@ -39,6 +39,7 @@ struct writer {
 	unsigned n_closing;
 	bool read_back;
 	bool replace;
+	uint8_t effort;
 	int failed; /* first failure; then nothing more is written */
 	char *failed_msg;
 	uint64_t packs, stored_bytes;
@@ -103,6 +104,7 @@ static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 		r = err_set(err, -ENOMEM, "out of memory");
 	else
 		r = random_bytes(p->header.id.b, PACK_ID_BYTES);
+	p->header.effort = w->effort;
 	if (r >= 0)
 		r = g->crypt ? keyring_new_pack(region_keys(g), &p->header, p->key, err) : 0;
 	if (r >= 0)
@@ -435,6 +437,13 @@ void writer_replace(struct writer *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->replace = true;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void writer_effort(struct writer *w, int level)
+{
+	pthread_mutex_lock(&w->lock);
+	w->effort = (uint8_t) level;
 	pthread_mutex_unlock(&w->lock);
 }
 

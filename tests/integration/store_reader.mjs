@@ -162,7 +162,7 @@ class Region {
 		const version = head.readUInt32LE(8), sealed = version === 2, tag = sealed ? TAG : 0;
 		need(version === 1 || sealed, `${pack}: version`);
 		need(head.readUInt32LE(12) === (sealed ? 1 : 0), `${pack}: flags`);
-		need(zeros(head.subarray(sealed ? 108 : 32)), `${pack}: header has more than zeros`);
+		need(zeros(head.subarray(sealed ? 109 : 32, 108)) && zeros(head.subarray(109)), `${pack}: header has more than zeros`);
 		need(sealed === (this.keys.size > 0), `${pack}: plain and encrypted packs in one region`);
 		need(path.basename(pack) === `${id}.pack`, `${pack}: id`);
 		need(path.basename(path.dirname(pack)) === id.slice(0, 2), `${pack}: folder`);

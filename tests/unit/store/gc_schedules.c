@@ -335,6 +335,18 @@ static void do_gc(unsigned me)
 	}
 }
 
+static void do_recompress(unsigned me)
+{
+	auto_err struct err e = ERR_INIT;
+	struct store_recompress_result k;
+	int r = store_recompress(w.store[me], 0, (int) (3 + sched_below(3)), 0, NULL, NULL, &k, &e);
+
+	expect(me, "recompress", r, -EBUSY, &e);
+	if (r >= 0 && k.damaged > 0)
+		fail("actor %u: recompression cannot read %llu packs", me,
+		     (unsigned long long) k.damaged);
+}
+
 static void do_rebuild(unsigned me)
 {
 	auto_err struct err e = ERR_INIT;
@@ -345,8 +357,8 @@ static void do_rebuild(unsigned me)
 static void actor(unsigned me)
 {
 	static void (*const what[])(unsigned me) = {
-		do_ingest, do_ingest, do_commit, do_commit,    do_copy,
-		do_delete, do_read,   do_read,   do_replicate, do_rebuild,
+		do_ingest, do_ingest, do_commit,    do_commit,  do_copy,       do_delete,
+		do_read,   do_read,   do_replicate, do_rebuild, do_recompress,
 	};
 	unsigned things = 1 + sched_below(3);
 

@@ -225,6 +225,26 @@ WRAP(int, db_begin, struct db *db, struct err *err)
 	return r;
 }
 
+WRAP(int, db_begin_rows, struct db *db, struct err *err)
+{
+	int r;
+
+	yield();
+	r = __real_db_begin_rows(db, err);
+	sc.v[sc.now].in_txn += r >= 0;
+	return r;
+}
+
+WRAP(int, db_begin_read, struct db *db, struct err *err)
+{
+	int r;
+
+	yield();
+	r = __real_db_begin_read(db, err);
+	sc.v[sc.now].in_txn += r >= 0;
+	return r;
+}
+
 WRAP(int, db_commit, struct db *db, struct err *err)
 {
 	int r = __real_db_commit(db, err);

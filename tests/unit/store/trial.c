@@ -179,6 +179,13 @@ static int do_scrub(const struct trial *t, struct store *s, struct err *err)
 			   NULL, &k, err);
 }
 
+static int do_recompress(const struct trial *t, struct store *s, struct err *err)
+{
+	struct store_recompress_result k;
+
+	return store_recompress(s, 0, 9, 0, NULL, NULL, &k, err);
+}
+
 static int do_rebuild(const struct trial *t, struct store *s, struct err *err)
 {
 	return store_rebuild_index(s, 0, NULL, err);
@@ -212,6 +219,7 @@ static int do_life(const struct trial *t, struct store *s, struct err *err)
 		{do_dedup, "again", true},
 		{do_gc},
 		{do_replicate_more, "more", true},
+		{do_recompress},
 		{do_gc},
 		{do_drop_v1, "v1", false},
 		{do_delete, "more", false},
@@ -251,6 +259,7 @@ const struct trial_op trial_ops[] = {
 	{"heal", do_heal, .heals = true},
 	{"scrub", do_scrub},
 	{"rebuild-index", do_rebuild},
+	{"recompress", do_recompress},
 	{"rekey", do_rekey, .encrypted = true},
 	{"life", do_life},
 };
