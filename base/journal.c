@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/journal_internal.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
 
@@ -331,7 +332,8 @@ static int list_entries(struct journal *j, char ***ret, struct err *err)
 	return 0;
 }
 
-/* Reads an entry and tells whether its owner lives. Return: 0, -ENOENT, or another -errno. */
+/* Reads an entry and tells whether its owner lives. Return: 0, -ENOENT, -EBADMSG when it does not
+ * say so, or another -errno. */
 static int read_entry(struct journal *j, const char *path, json_t **ret, bool *ret_same_boot,
 		      bool *ret_alive, struct err *err)
 {
@@ -341,18 +343,35 @@ static int read_entry(struct journal *j, const char *path, json_t **ret, bool *r
 
 	if (r == -ENOENT)
 		return r;
+	if (r == -EINVAL)
+		r = -EBADMSG;
 	boot = json_str_at(doc, "owner.boot");
 	if (r == 0 && (!boot || !json_is_integer(json_at(doc, "owner.pid")) ||
 		       !json_is_integer(json_at(doc, "owner.start"))))
 		r = err_set(err, -EBADMSG, "%s: owner is missing or incomplete", path);
-	if (r < 0) {
-		err_hint(err, "look at %s, undo by hand what it names, then remove it", path);
+	if (r < 0)
 		return r;
-	}
 	*ret_same_boot = strcmp(boot, j->boot) == 0;
 	*ret_alive = *ret_same_boot && proc_alive((pid_t) json_int_at(doc, "owner.pid", 0),
 						  (uint64_t) json_int_at(doc, "owner.start", 0));
 	*ret = take_ptr(doc);
+	return 0;
+}
+
+/* An entry was synced whole before it got its name, so one that is torn comes from a disk that lies
+ * about syncs, after a power cut; most of what it named went with the boot. It must not stop
+ * everything else: it goes aside, where a person may look at it. */
+static int set_aside(struct journal *j, const char *path, struct err *why, struct err *err)
+{
+	auto_free char *to = strf("%s.damaged", path);
+
+	if (!to)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (sys_get()->renameat2(AT_FDCWD, path, AT_FDCWD, to, 0) < 0)
+		return errno == ENOENT ? 0
+				       : err_set(err, -errno, "rename %s: %s", path,
+						 strerrordesc_np(errno));
+	log_warn("journal.entry.damaged", "moved=%s error=%s", to, err_str(why));
 	return 0;
 }
 
@@ -376,6 +395,12 @@ static int recover_entry(struct journal *j, const char *name, struct err *err)
 	if (r == -ENOENT) {
 		err_done(err);
 		return 0;
+	}
+	if (r == -EBADMSG) {
+		auto_err struct err why = ERR_INIT;
+
+		err_move(&why, err);
+		return set_aside(j, path, &why, err);
 	}
 	if (r < 0)
 		return r;

@@ -65,5 +65,11 @@ void trial_want(const struct trial *t, const struct trial_op *op, bool done,
  */
 int trial_prove(const struct trial *t, const char *store, const struct trial_model *want, bool heal,
 		struct err *err);
+/**
+ * trial_survive() - after a disk that lied about syncs: the store opens, what is damaged is found,
+ * none of it is read as if it were good, and it is healed from the other store
+ * @ret_damaged: was anything?
+ */
+int trial_survive(const struct trial *t, const char *store, bool *ret_damaged, struct err *err);
 
 #endif
