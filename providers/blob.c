@@ -109,7 +109,7 @@ static int check_conditions(struct blob *b, int *ret_status)
 	const char *match = b->req->if_match, *none = b->req->if_none_match;
 	bool read = str_eq(b->req->method, "GET") || str_eq(b->req->method, "HEAD");
 	char etag[48];
-	time_t at, given;
+	time_t at = 0, given = 0;
 	int r = etag_of(b->fd, etag, &at);
 
 	*ret_status = 0;

@@ -152,8 +152,11 @@ int disk_upload_job(struct arm_job *job, struct err *err)
 	auto_err struct err again = ERR_INIT;
 	struct content c;
 	struct disk_ref disk;
-	int r = path ? content_open(&c, job, err) : no_memory(err);
+	int r;
 
+	if (!path)
+		return no_memory(err);
+	r = content_open(&c, job, err);
 	if (r < 0)
 		return r;
 	/* Run again after a crash: the file may be gone because all was done. */

@@ -60,8 +60,9 @@ int disk_set_load(struct app *a, const json_t *doc, const char *kind, const char
 	if (r < 0)
 		return r;
 	s.items = calloc(json_array_size(data) + 1, sizeof(*s.items));
-	r = s.items ? add(&s, -1, json_at(doc, S_DISK), (unsigned) origin, kind, key, err)
-		    : no_memory(err);
+	if (!s.items)
+		return no_memory(err);
+	r = add(&s, -1, json_at(doc, S_DISK), (unsigned) origin, kind, key, err);
 	for (size_t i = 0; i < json_array_size(data) && r == 0; i++) {
 		const json_t *d = json_array_get(data, i);
 

@@ -193,11 +193,11 @@ static const struct arm_job_kind disk_jobs[] = {
 
 #define DISK_TYPE(TYPE, PROPERTIES, ENVELOPE)                                                      \
 	{                                                                                          \
-		.name = TYPE, .scope = ARM_SCOPE_GROUP, .first_version = "2016-04-30-preview",     \
+		.name = (TYPE), .scope = ARM_SCOPE_GROUP, .first_version = "2016-04-30-preview",   \
 		.versions = disk_api_versions,                                                     \
 		.name_pattern = "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", .name_max = 80,     \
 		.operation_path = "providers/Microsoft.Compute/locations/%s/DiskOperations",       \
-		.tracked = true, .properties = PROPERTIES, .envelope = ENVELOPE,                   \
+		.tracked = true, .properties = (PROPERTIES), .envelope = (ENVELOPE),               \
 		.write = disk_write, .del = disk_delete, .view = disk_view,                        \
 		.actions = access_actions, .jobs = disk_jobs,                                      \
 	}

@@ -121,6 +121,11 @@ int version_view(struct arm_call *c, struct err *err)
 		if (!status || json_set_at(c->doc, "properties.replicationStatus", status) < 0)
 			return no_memory(err);
 	}
+	if (!expands(c, "UefiSettings")) {
+		del_at(c->doc, "properties.securityProfile.uefiSettings");
+		if (json_object_size(json_at(c->doc, "properties.securityProfile")) == 0)
+			del_at(c->doc, "properties.securityProfile");
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
 		(void) json_object_del(c->doc, hidden[i]);
 	return show_regions(c, err);

@@ -58,7 +58,7 @@ int import_file(struct arm_job *job, struct store_session *session, unsigned reg
 	struct progress *p = NULL;
 	struct store_stats stats;
 	auto_fd int fd = -1;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int r = file_open_regular(AT_FDCWD, path, &fd);
 
 	if (r < 0)

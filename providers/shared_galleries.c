@@ -381,8 +381,8 @@ static int community_get(struct arm_call *c, struct err *err)
 
 #define SHARED_TYPE(NAME, GET, LIST)                                                               \
 	{                                                                                          \
-		.name = NAME, .scope = ARM_SCOPE_SUBSCRIPTION, .first_version = "2020-09-30",      \
-		.versions = gallery_api_versions, .get = GET, .list = LIST,                        \
+		.name = (NAME), .scope = ARM_SCOPE_SUBSCRIPTION, .first_version = "2020-09-30",    \
+		.versions = gallery_api_versions, .get = (GET), .list = (LIST),                    \
 	}
 
 const struct arm_type type_shared_galleries = SHARED_TYPE(SHARED, shared_get, shared_list);

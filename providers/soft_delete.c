@@ -50,6 +50,7 @@ int soft_delete_keep(struct arm_job *job, struct err *err)
 	auto_json json_t *gallery = NULL;
 	const json_t *tags = json_object_get(job->doc, "tags");
 	int64_t days, now = time_now_us();
+	json_int_t until;
 	char iso[ISO_MAX];
 	json_t *doc;
 	int r = id ? load_gallery(job->arm, job->id->parent, &gallery, err) : no_memory(err);
@@ -59,11 +60,11 @@ int soft_delete_keep(struct arm_job *job, struct err *err)
 	days = json_int_at(gallery, "properties.softDeletePolicy.retentionPeriodInDays",
 			   SOFT_RETENTION_DAYS) +
 	       json_int_at(gallery, "properties.softDeletePolicy.gracePeriodInDays", 0);
+	until = now + days * DAY_US;
 	doc = json_pack("{s:s, s:O*, s:O, s:I, s:{s:s, s:s, s:s}}", "location",
 			json_str_at(job->doc, "location"), "tags", tags, "version", job->doc,
-			"purge", (json_int_t) (now + days * DAY_US), "properties", "resourceArmId",
-			job->id->text, "softDeletedArtifactType", "Images", "softDeletedTime",
-			time_iso(now, iso));
+			"purge", until, "properties", "resourceArmId", job->id->text,
+			"softDeletedArtifactType", "Images", "softDeletedTime", time_iso(now, iso));
 	return doc ? arm_job_put(job, id, doc, err) : no_memory(err);
 }
 

@@ -301,7 +301,7 @@ static int look_at(struct app *a, const char *id, const json_t *doc, struct err 
 	if (r < 0 || failures >= TRIGGER_FAILURES_MAX)
 		return r;
 	r = latest_of(a, template, &latest, NULL);
-	if (r < 0 || (seen && strcmp(seen, latest) == 0))
+	if (r < 0 || str_eq(seen, latest))
 		return r == -ENOENT ? 0 : r;
 	return fire(a, id, doc, template, latest, err);
 }

@@ -97,6 +97,17 @@ int version_rules_create(struct arm_call *c, struct err *err)
 
 /* ---- Updates -------------------------------------------------------------------------------- */
 
+/* Shown only on request, so that a client's echo may lack it. */
+static int keep_uefi(struct arm_call *c, struct err *err)
+{
+	const json_t *now = json_at(c->body, P_UEFI), *was = json_at(c->old, P_UEFI);
+
+	if (json_is_object(now) && !(was && json_equal((json_t *) now, (json_t *) was)))
+		return refuse(err, -EBUSY, "PropertyChangeNotAllowed", P_UEFI,
+			      "Changing property 'galleryImageVersion.%s' is not allowed.", P_UEFI);
+	return keep_old(c, "properties.securityProfile", err);
+}
+
 static int keep_fixed(struct arm_call *c, struct err *err)
 {
 	static const char *const hidden[] = {
@@ -121,6 +132,8 @@ int version_rules_update(struct arm_call *c, struct err *err)
 		r = version_source_keep(c, err);
 	if (r == 0)
 		r = keep_fixed(c, err);
+	if (r == 0)
+		r = keep_uefi(c, err);
 	if (r == 0)
 		r = version_regions_update(c, err);
 	return r < 0 ? r : shallow_check(c, err);

@@ -664,6 +664,32 @@ static void uefi_settings(void **state)
 		"InvalidParameter", "properties.securityProfile.uefiSettings.additionalSignatures");
 }
 
+static void uefi_settings_on_request(void **state)
+{
+	struct harness *h = *state;
+	char *body =
+		strf("{'location':'eastus','properties':{'storageProfile':{'source':{'id':'%s'}},"
+		     "'securityProfile':{'uefiSettings':{'signatureTemplateNames':"
+		     "['MicrosoftUefiCertificateAuthorityTemplate']}}}}",
+		     make_run(h, 'u'));
+
+	expect_ok(h, "PUT", V, V23, body);
+	expect_ok(h, "GET", V, V23, NULL);
+	assert_null(json_at(h->body, "properties.securityProfile"));
+	expect_ok(h, "GET", V "?$expand=UefiSettings", V23, NULL);
+	assert_string_equal(
+		text_at(h, "properties.securityProfile.uefiSettings.signatureTemplateNames.0"),
+		"MicrosoftUefiCertificateAuthorityTemplate");
+	expect_ok(h, "PUT", V, V23, "{'location':'eastus','properties':{}}");
+	expect_ok(h, "GET", V "?$expand=UefiSettings", V23, NULL);
+	(void) text_at(h, "properties.securityProfile.uefiSettings.signatureTemplateNames.0");
+	expect_error(h, "PUT", V, V23,
+		     "{'location':'eastus','properties':{'securityProfile':{'uefiSettings':"
+		     "{'signatureTemplateNames':['MicrosoftWindowsTemplate']}}}}",
+		     409, "PropertyChangeNotAllowed", "properties.securityProfile.uefiSettings");
+	free(body);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, with_gallery, harness_teardown)
@@ -694,6 +720,7 @@ int main(void)
 		T(survives_a_restart),
 		T(failed_region_and_its_cure),
 		T(uefi_settings),
+		T(uefi_settings_on_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
