@@ -227,6 +227,7 @@ static int audit(struct request *rq, const char *result, const char *code)
 		.request_id = rq->res->request_id,
 		.correlation_id = rq->req->correlation_id,
 		.operation_id = rq->res->operation_id,
+		.status = code ? 403 : rq->res->status,
 	};
 
 	return audit_event(rq->arm, &e, &rq->err);

@@ -312,6 +312,11 @@ struct arm_list {
 };
 /** arm_call_list() - c->result becomes the list. */
 int arm_call_list(struct arm_call *c, const struct arm_list *l, struct err *err);
+/** arm_call_token() - what a list hook's own page ended with: the text that it gave to
+ *  arm_call_next(), NULL on the first page; caller frees. */
+int arm_call_token(struct arm_call *c, char **ret, struct err *err);
+/** arm_call_next() - c->result gets a nextLink that comes back with @token. */
+int arm_call_next(struct arm_call *c, const char *token, struct err *err);
 
 struct arm_job;
 typedef int arm_hook(struct arm_call *c, struct err *err);

@@ -21,6 +21,7 @@ int audit_event(struct arm *arm, const struct audit_event *e, struct err *err)
 		{"principalId", e->who ? e->who->object_id : NULL},
 		{"principalName", e->who ? e->who->name : NULL},
 		{"principalType", e->who ? e->who->kind : NULL},
+		{"tenantId", e->who ? e->who->tenant_id : NULL},
 		{"action", e->action},
 		{"resourceId", e->id},
 		{"method", e->method},
@@ -34,6 +35,9 @@ int audit_event(struct arm *arm, const struct audit_event *e, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields) && r >= 0; i++)
 		r = put(j, fields[i].key, fields[i].value);
+	if (r >= 0 && e->status > 0 &&
+	    json_object_set_new(j, "status", json_integer(e->status)) < 0)
+		r = -ENOMEM;
 	if (r < 0)
 		return err_set(err, r, "out of memory");
 	return audit_add(arm->config.meta, j, err);

@@ -139,10 +139,10 @@ static int see_assignment(void *arg, const char *id, const json_t *doc)
 	struct grants *g = arg;
 	const char *who = json_str_at(doc, "properties.principalId");
 	const char *role = json_str_at(doc, "properties.roleDefinitionId");
-	const char *guid = role ? strrchr(role, '/') : NULL;
+	const char *slash = role ? strrchr(role, '/') : NULL;
 	struct grant *v, *a;
 
-	if (!who || !guid)
+	if (!who || !role)
 		return 0;
 	v = grow(g->grants, g->n_grants, sizeof(*v));
 	if (!v)
@@ -151,7 +151,7 @@ static int see_assignment(void *arg, const char *id, const json_t *doc)
 	a = &v[g->n_grants++];
 	*a = (struct grant){.principal = str_lower(who),
 			    .scope = scope_of(id, TYPE_ROLE_ASSIGNMENT),
-			    .role_id = str_lower(guid + 1)};
+			    .role_id = str_lower(slash ? slash + 1 : role)};
 	return a->principal && a->scope && a->role_id ? 0 : -ENOMEM;
 }
 

@@ -95,6 +95,7 @@ struct audit_event {
 	const char *result; /* "Success", "Denied", "Accepted", "Failed", ... */
 	const char *request_id, *correlation_id, *operation_id;
 	const char *code; /* ARM error code, or NULL */
+	int status;       /* HTTP; 0 = not of an answer */
 };
 int audit_event(struct arm *arm, const struct audit_event *e, struct err *err);
 
@@ -138,6 +139,8 @@ void request_run(struct arm *arm, const struct arm_request *req, const char *par
 int request_get(struct request *rq); /* read.c: item, collection */
 /** list_stored() - list.c: a collection of rows. */
 int list_stored(struct request *rq);
+/** list_token() - the place that $skiptoken names; NULL without one; caller frees. */
+int list_token(struct request *rq, char **ret);
 /** list_next_link() - the request again with this token; caller frees; NULL on ENOMEM. */
 char *list_next_link(struct request *rq, const char *token);
 int request_write(struct request *rq);  /* write.c: PUT, PATCH; inside a transaction */

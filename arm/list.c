@@ -53,7 +53,7 @@ static int page_size(struct request *rq, unsigned *ret)
 }
 
 /* The token is the place of the last row, in hex so that nobody takes it for more. */
-static int token_decode(struct request *rq, char **ret)
+int list_token(struct request *rq, char **ret)
 {
 	const char *token = target_query(&rq->target, "$skiptoken");
 	size_t n = token ? strlen(token) : 0;
@@ -258,7 +258,7 @@ static int run(struct listing *l, const char *type, const char *under, json_t **
 	if (r >= 0)
 		r = page_size(l->rq, &l->top);
 	if (r >= 0)
-		r = token_decode(l->rq, &after);
+		r = list_token(l->rq, &after);
 	if (r >= 0)
 		r = scan(l, &q, after);
 	if (r < 0)
@@ -304,4 +304,26 @@ int arm_call_list(struct arm_call *c, const struct arm_list *spec, struct err *e
 	if (r < 0 && err != &rq->err)
 		err_move(err, &rq->err);
 	return r;
+}
+
+/* ---- Lists that hooks make by themselves -------------------------------------------------- */
+
+int arm_call_token(struct arm_call *c, char **ret, struct err *err)
+{
+	struct request *rq = (struct request *) (uintptr_t) c->priv->rq;
+	int r = list_token(rq, ret);
+
+	if (r < 0 && err != &rq->err)
+		err_move(err, &rq->err);
+	return r;
+}
+
+int arm_call_next(struct arm_call *c, const char *token, struct err *err)
+{
+	struct request *rq = (struct request *) (uintptr_t) c->priv->rq;
+	auto_free char *link = list_next_link(rq, token);
+
+	if (!link || json_object_set_new(c->result, "nextLink", json_string(link)) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	return 0;
 }

@@ -105,6 +105,8 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_operation_list,
 	&cmd_operation_show,
 	&cmd_operation_cancel,
+	&cmd_audit_list,
+	&cmd_audit_verify,
 	&cmd_platform_list,
 	&cmd_platform_make,
 	&cmd_region_list,

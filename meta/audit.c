@@ -214,3 +214,14 @@ int audit_each(struct meta *m, int64_t after, unsigned limit, audit_fn *fn, void
 			"SELECT seq, record FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", p,
 			ARRAY_SIZE(p), row_each, &e, NULL, err);
 }
+
+int audit_back(struct meta *m, int64_t before, unsigned limit, audit_fn *fn, void *arg,
+	       struct err *err)
+{
+	struct each e = {fn, arg};
+	struct db_value p[] = {DBI(before), DBI(limit)};
+
+	return db_query(meta_db(m),
+			"SELECT seq, record FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", p,
+			ARRAY_SIZE(p), row_each, &e, NULL, err);
+}

@@ -36,4 +36,8 @@ typedef int audit_fn(void *arg, int64_t seq, const json_t *record);
 int audit_each(struct meta *m, int64_t after, unsigned limit, audit_fn *fn, void *arg,
 	       struct err *err);
 
+/** audit_back() - records with number < @before, newest first; at most @limit. */
+int audit_back(struct meta *m, int64_t before, unsigned limit, audit_fn *fn, void *arg,
+	       struct err *err);
+
 #endif

@@ -73,7 +73,7 @@ static int check_conditions(const struct arm_call *c, struct err *err)
 	return 0;
 }
 
-static int unchanged(const struct arm_call *c, struct err *err)
+static int unchanged(struct arm_call *c, struct err *err)
 {
 	const char *role = json_str_at(c->doc, P_ROLE), *was = json_str_at(c->old, P_ROLE);
 	const char *who = json_str_at(c->doc, P_PRINCIPAL);
@@ -81,7 +81,7 @@ static int unchanged(const struct arm_call *c, struct err *err)
 
 	if (role && was && strcasecmp(role_guid(role), role_guid(was)) == 0 && who && who_was &&
 	    strcasecmp(who, who_was) == 0)
-		return 0;
+		return keep_old(c, P_ROLE, err); /* another form of the same id is no change */
 	return refuse(err, -EINVAL, "RoleAssignmentUpdateNotPermitted", NULL,
 		      "Role definition, principal and scope of a role assignment cannot be"
 		      " changed: delete it and create another");
@@ -109,6 +109,17 @@ static int check_role(struct arm_call *c, struct err *err)
 	return 0;
 }
 
+/* The role's id as Azure shows it, whatever form of it was given. */
+static int set_role(struct arm_call *c, struct err *err)
+{
+	const char *sub = c->id->subscription;
+	auto_free char *id =
+		strf("%s%s/providers/" TYPE_ROLE_DEFINITION "/%s", sub ? "/subscriptions/" : "",
+		     sub ? sub : "", role_guid(json_str_at(c->doc, P_ROLE)));
+
+	return id ? set_str(c->doc, P_ROLE, id, err) : no_memory(err);
+}
+
 static int set_record(struct arm_call *c, struct err *err)
 {
 	char now[ISO_MAX];
@@ -120,7 +131,7 @@ static int set_record(struct arm_call *c, struct err *err)
 		{"properties.createdBy", by},
 		{"properties.updatedBy", by},
 	};
-	int r = 0;
+	int r = set_role(c, err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields) && r >= 0; i++)
 		r = set_str(c->doc, fields[i][0], fields[i][1], err);
