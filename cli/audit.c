@@ -77,7 +77,10 @@ static const struct cli_option list_options[] = {
 const struct cli_command cmd_audit_list = {
 	.name = "audit list",
 	.summary = "who changed what, and who was refused",
-	.help = "The audit log, newest first: changes, denials and reads of secrets.",
+	.help = "The audit log, newest first: changes, denials and reads of secrets.\n"
+		"\n"
+		"Example:\n"
+		"  kiln audit list --group golden --since 2026-01-31T00:00:00Z\n",
 	.options = list_options,
 	.run = run_list,
 };
@@ -151,7 +154,10 @@ const struct cli_command cmd_audit_verify = {
 		"wrong.\n\nA log that was rewritten as a whole is consistent in itself. So note "
 		"the "
 		"head that this command prints elsewhere, and give it to --head later: it must "
-		"still be in the chain.",
+		"still be in the chain.\n"
+		"\n"
+		"Example:\n"
+		"  kiln audit verify --head \"$(cat head)\"\n",
 	.options = verify_options,
 	.run = run_verify,
 };
