@@ -14,6 +14,7 @@
 
 #define SECRET_DAYS   730 /* as long as Graph's, unless the request says otherwise */
 #define KEYS_MAX      20
+#define JWKS_MAX      64                           /* of one outside issuer */
 #define AUDIENCE      "api://AzureADTokenExchange" /* what workload identity tools ask for */
 #define PEM_BYTES_MAX 16384
 
@@ -23,11 +24,11 @@ static int check_jwks(const json_t *jwks, size_t at, struct err *err)
 {
 	const json_t *keys = json_object_get(jwks, "keys");
 
-	if (!json_is_array(keys) || json_array_size(keys) == 0)
+	if (!json_is_array(keys) || json_array_size(keys) == 0 || json_array_size(keys) > JWKS_MAX)
 		return refuse(err, -EINVAL, "InvalidParameter", NULL,
-			      "properties.federatedCredentials[%zu].jwks: {\"keys\": [...]} with at"
-			      " least one key is expected",
-			      at);
+			      "properties.federatedCredentials[%zu].jwks: {\"keys\": [...]} with 1"
+			      " to %d keys is expected",
+			      at, JWKS_MAX);
 	for (size_t i = 0; i < json_array_size(keys); i++) {
 		struct err why = ERR_INIT;
 		EVP_PKEY *key = NULL;
