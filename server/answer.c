@@ -16,6 +16,14 @@ static void wake_worker(struct server *s)
 			      (const struct sockaddr *) &s->wake, sizeof(s->wake));
 }
 
+/* Who was changed by this server is seen anew at once. */
+static void see_identities(struct exchange *e)
+{
+	if (e->server->config.login && !e->reads && e->res.type &&
+	    str_starts(e->res.type, "Kiln.Identity/"))
+		login_refresh(e->server->config.login);
+}
+
 static void answer_arm(struct exchange *e)
 {
 	const char *key = exchange_header(e, "Idempotency-Key");
@@ -41,6 +49,7 @@ static void answer_arm(struct exchange *e)
 		e->type = e->res.type;
 	if (e->res.request_id[0])
 		memcpy(e->request_id, e->res.request_id, sizeof(e->request_id));
+	see_identities(e);
 	if (!e->res.operation_id[0])
 		return;
 	metrics_operation(e->server->metrics);

@@ -69,7 +69,18 @@ revoked() {
 	return 1
 }
 
-trust() { # REALM
+# The server that removes it stops taking its tokens with the answer.
+revoked_at_once() {
+	local made token
+	made=$(tls -X POST -H "Authorization: Bearer $ADMIN" "$URL$ID/servicePrincipals/ci/addPassword?api-version=$V")
+	token=$(secret "$CI" "$(jq -r .secretText <<<"$made")" | jq -r .access_token)
+	same 200 "$(access "$token")" || return 1
+	tls -X POST -H "Authorization: Bearer $ADMIN" -H 'Content-Type: application/json' \
+		-d "{\"keyId\": \"$(jq -r .keyId <<<"$made")\"}" "$URL$ID/servicePrincipals/ci/removePassword?api-version=$V" || return 1
+	same 401 "$(access "$token")"
+}
+
+trust() {
 	rest PUT $ID/servicePrincipals/fed "{\"properties\": {\"federatedCredentials\": [
 		{\"name\": \"realm\", \"issuer\": \"$ISSUER/realm\", \"subject\": \"repo:o/r\", \"audiences\": [\"$AUD\"]},
 		{\"name\": \"slow\", \"issuer\": \"$ISSUER/slow\", \"subject\": \"repo:o/r\", \"audiences\": [\"$AUD\"]}]}}" >"$T/fed.json"
@@ -158,6 +169,7 @@ az_user() {
 check "a server and an issuer" setup
 ADMIN=$(token "$D")
 check "a removed secret ends its tokens" revoked
+check "at once by the server itself" revoked_at_once
 check "an outside issuer over HTTPS" outside_issuer
 check "its new key is found" issuer_rotates
 check "a slow issuer" slow_issuer
