@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "providers/disk_set.h"
+#include "providers/import.h"
 #include "providers/version_job.h"
 
 #define ROOT "application"
@@ -23,21 +24,10 @@ int app_package_check(const struct arm_principal *who, const char *uri, const ch
 
 static int fetch(struct arm_job *job, const char *uri, struct fetched *ret, struct err *err)
 {
-	struct app *a = job->app;
-	auto_free char *dir = strf("%s/cache/files", a->data_dir);
-	struct fetcher f = {
-		.dir = dir,
-		.journal = a->journal,
-		.config = a->config,
-		.local_files = job->who && job->who->local_owner,
-		.cancel = job->cancel,
-		.events = job->events,
-	};
-	int r = dir ? fetch_uri(&f, uri, NULL, ret, err) : no_memory(err);
+	int r = import_fetch(job, uri, 0, ret, err);
 
 	if (r < 0 || ret->bytes > 0)
 		return r;
-	fetched_done(ret);
 	return refuse(err, -EINVAL, "InvalidParameter", NULL, "%.*s is empty",
 		      (int) strcspn(uri, "?"), uri);
 }
@@ -86,13 +76,11 @@ static int take_one(struct arm_job *job, struct store_session *session, unsigned
 	struct disk_ref disk;
 	int r = fetch(job, uri ? uri : "", &got, err);
 
-	if (r < 0)
-		return r;
-	r = keep(job, session, region, &got, &disk, err);
+	if (r == 0)
+		r = keep(job, session, region, &got, &disk, err);
 	if (r == 0)
 		r = note(doc, want, &got, &disk, err);
-	(void) unlink(got.path);
-	fetched_done(&got);
+	import_fetched(job, &got);
 	return r;
 }
 

@@ -345,8 +345,44 @@ static int put(struct blob *b, const char *comp)
 			 "comp: page, properties and metadata can be written here.");
 }
 
+/* Headers alone: what Get Blob answers, without its bytes. */
+static int get_headers(struct blob *b)
+{
+	const struct arm_stream none = {0};
+	int r = get_blob(b);
+
+	if (r < 0 || !b->res->stream.done)
+		return r;
+	b->res->stream.done(b->res->stream.arg);
+	b->res->stream = none;
+	b->res->status = 200;
+	return 0;
+}
+
+/* azcopy asks what kind of account it talks to. */
+static int get_account(struct blob *b)
+{
+	int r = blob_set(b, "x-ms-sku-name", "Standard_LRS");
+
+	if (r == 0)
+		r = blob_set(b, "x-ms-account-kind", "StorageV2");
+	if (r == 0)
+		r = blob_set(b, "x-ms-is-hns-enabled", "false");
+	b->res->status = 200;
+	return r;
+}
+
 static int get(struct blob *b, const char *comp)
 {
+	const char *restype = target_query(b->target, "restype");
+
+	if (restype && str_eq_nocase(restype, "account"))
+		return get_account(b);
+	if (restype)
+		return -EPERM; /* a signature for one blob lists no container */
+	if (comp && !str_eq_nocase(comp, "pagelist") && !str_eq(b->req->method, "HEAD") &&
+	    (str_eq_nocase(comp, "metadata") || str_eq_nocase(comp, "properties")))
+		return get_headers(b);
 	if (!comp || str_eq_nocase(comp, "metadata") || str_eq_nocase(comp, "properties"))
 		return get_blob(b);
 	if (str_eq_nocase(comp, "pagelist"))

@@ -74,26 +74,20 @@ int import_file(struct arm_job *job, struct store_session *session, unsigned reg
 
 /* ---- URLs ----------------------------------------------------------------------------------- */
 
-/* A VHD is larger than what a step may download. */
-static json_t *fetch_config(const struct app *a)
+/* The same URL may be fetched by two jobs at once: each has its own copy. */
+static char *job_dir(const struct arm_job *job)
 {
-	json_t *config = json_deep_copy(a->config);
+	const struct app *a = job->app;
 
-	if (config &&
-	    json_set_at(config, "fetch.maxBytes", json_integer((json_int_t) IMPORT_MAX)) < 0) {
-		json_decref(config);
-		return NULL;
-	}
-	return config;
+	return strf("%s/cache/imports/%s", a->data_dir, job->operation_id);
 }
 
-static int import_foreign(struct arm_job *job, struct store_session *session, unsigned region,
-			  const char *uri, struct disk_ref *ret, struct err *err)
+int import_fetch(struct arm_job *job, const char *uri, uint64_t max_bytes, struct fetched *ret,
+		 struct err *err)
 {
 	struct app *a = job->app;
-	auto_free char *dir = strf("%s/cache/files", a->data_dir);
-	auto_json json_t *config = fetch_config(a);
-	struct fetched got = {.path = NULL};
+	auto_free char *dir = job_dir(job);
+	auto_json json_t *config = json_deep_copy(a->config);
 	struct fetcher f = {
 		.dir = dir,
 		.journal = a->journal,
@@ -102,17 +96,33 @@ static int import_foreign(struct arm_job *job, struct store_session *session, un
 		.cancel = job->cancel,
 		.events = job->events,
 	};
-	int r;
 
-	if (!dir || !config)
+	if (!dir || !config ||
+	    (max_bytes &&
+	     json_set_at(config, "fetch.maxBytes", json_integer((json_int_t) max_bytes)) < 0))
 		return no_memory(err);
-	r = fetch_uri(&f, uri, NULL, &got, err);
-	if (r < 0)
-		return r;
-	r = import_file(job, session, region, got.path, ret, err);
-	/* The store has it now, compressed and deduplicated. */
-	(void) unlink(got.path);
-	fetched_done(&got);
+	return fetch_uri(&f, uri, NULL, ret, err);
+}
+
+void import_fetched(struct arm_job *job, struct fetched *got)
+{
+	auto_free char *dir = job_dir(job);
+
+	/* What cannot be removed now goes with the cache. */
+	if (dir)
+		(void) file_rm_rf(dir, NULL);
+	fetched_done(got);
+}
+
+static int import_foreign(struct arm_job *job, struct store_session *session, unsigned region,
+			  const char *uri, struct disk_ref *ret, struct err *err)
+{
+	struct fetched got = {.path = NULL};
+	int r = import_fetch(job, uri, IMPORT_MAX, &got, err);
+
+	if (r == 0)
+		r = import_file(job, session, region, got.path, ret, err);
+	import_fetched(job, &got);
 	return r;
 }
 

@@ -27,4 +27,11 @@ int import_file(struct arm_job *job, struct store_session *session, unsigned reg
 int import_uri(struct arm_job *job, struct store_session *session, unsigned region, const char *uri,
 	       struct disk_ref *ret, struct err *err);
 
+/** import_fetch() - download into a directory of this job alone, which import_fetched() removes
+ * with all in it. @max_bytes 0 = as kiln.yaml says. */
+struct fetched;
+int import_fetch(struct arm_job *job, const char *uri, uint64_t max_bytes, struct fetched *ret,
+		 struct err *err);
+void import_fetched(struct arm_job *job, struct fetched *got);
+
 #endif

@@ -200,6 +200,16 @@ static void ranges_and_conditions(void **state)
 	assert_non_null(strstr(list, "<End>1049087</End>"));
 	assert_non_null(strstr(list, "<NextMarker/>"));
 	arm_response_done(&r);
+	assert_int_equal(blob(h, "GET", url, "&comp=metadata", none, NULL, 0, &r), 200);
+	assert_null(r.stream.read);
+	arm_response_done(&r);
+	assert_int_equal(blob(h, "GET", url, "&restype=account&comp=properties", none, NULL, 0, &r),
+			 200);
+	assert_string_equal(sent(&r, "x-ms-account-kind"), "StorageV2");
+	assert_null(r.stream.read);
+	arm_response_done(&r);
+	expect_fail(h, "GET", url, "&restype=container&comp=list", none, NULL, 0, 403,
+		    "AuthorizationPermissionMismatch");
 	free(list);
 	free(etag);
 	free(url);
