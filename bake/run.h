@@ -119,6 +119,12 @@ int step_failed(struct run *run, const char *what, const struct proc_result *res
 
 /* validate.c */
 int validate_run(struct run *run, struct err *err);
+/** boot_and_stop() - boot the finished disk on a throw-away overlay until its services are up; what
+ *  it reads is recorded as the disk's boot profile. */
+int boot_and_stop(struct run *run, const struct stage *stage, struct err *err);
+
+/* optimize.c: optimize.vmBoot */
+int optimize_run(struct run *run, struct err *err);
 
 /* target.c: step_targets */
 struct executor_target {

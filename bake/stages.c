@@ -27,6 +27,14 @@ static size_t validate_count(const struct run *run)
 	return run->t.n_checks ? run->t.n_checks + !run->t.check_in_container : 0;
 }
 
+/* A boot, unless the validators' is enough, and the profile. */
+static size_t optimize_count(const struct run *run)
+{
+	if (!run->t.optimize_boot)
+		return 0;
+	return run->t.n_checks && !run->t.check_in_container ? 1 : 2;
+}
+
 static size_t distribute_count(const struct run *run)
 {
 	return json_array_size(run->t.distribute);
@@ -185,6 +193,7 @@ const struct stage bake_stages[] = {
 	{"generalize", "Customizing", generalize_count, generalize_run},
 	{"verify", "Customizing", one, verify_run},
 	{"validate", "Validating", validate_count, validate_run},
+	{"optimize", "Optimizing", optimize_count, optimize_run},
 	{"distribute", "Distributing", distribute_count, distribute_run},
 	{NULL, NULL, NULL, NULL},
 };

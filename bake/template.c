@@ -256,8 +256,8 @@ static int parse_error_handling(const json_t *props, struct template *t, struct 
 	return r;
 }
 
-/* Image Builder's hint for faster boots. kiln records no boot profile yet, and says so. */
-static int parse_optimize(const json_t *props, struct err *err)
+/* Image Builder's wish for faster boots: a boot profile. */
+static int parse_optimize(const json_t *props, struct template *t, struct err *err)
 {
 	const json_t *o, *boot = NULL;
 	const char *state;
@@ -268,11 +268,11 @@ static int parse_optimize(const json_t *props, struct err *err)
 	if (r < 0 || !boot)
 		return r;
 	state = json_string_value(json_object_get(boot, "state"));
-	if (!state || str_eq(state, "Disabled"))
+	t->optimize_boot = str_eq(state, "Enabled");
+	if (!state || t->optimize_boot || str_eq(state, "Disabled"))
 		return 0;
 	return template_field_error(err, NULL, "properties.optimize.vmBoot.state",
-				    "this version optimizes nothing; expected \"Disabled\" or "
-				    "no optimize object");
+				    "\"%.20s\" is neither Enabled nor Disabled", state);
 }
 
 static int parse_limits(const json_t *props, struct template *t, struct err *err)
@@ -368,7 +368,7 @@ static int parse_properties(const json_t *props, struct template *t, struct err 
 	if (r == 0)
 		r = parse_error_handling(props, t, err);
 	if (r == 0)
-		r = parse_optimize(props, err);
+		r = parse_optimize(props, t, err);
 	if (r == 0)
 		r = check_distribute(t->distribute, err);
 	if (r == 0)

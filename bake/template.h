@@ -49,6 +49,7 @@ struct template
 	bool has_validate;
 	bool continue_distribute; /* validate.continueDistributeOnFailure */
 	bool source_only;         /* validate.sourceValidationOnly */
+	bool optimize_boot;       /* optimize.vmBoot is Enabled */
 	bool check_in_container;  /* properties.kiln.validateIn */
 	bool keep_failed_step;    /* errorHandling.onCustomizerError is abort */
 	bool keep_failed_check;   /* errorHandling.onValidationError is abort */

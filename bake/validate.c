@@ -109,7 +109,8 @@ static int guest_start(struct run *run, struct guest *g, struct err *err)
 	if (r == 0)
 		r = run->env->vmhost(run->env->arg, &host, err);
 	if (r == 0)
-		r = nbd_export_new(nbd, run->env->region, &run->disk, &g->export, err);
+		r = nbd_export_new_with(nbd, run->env->region, &run->disk, NBD_EXPORT_RECORD,
+					&g->export, err);
 	if (r == 0)
 		r = vm_overlay_create(overlay, nbd_host_socket(nbd), nbd_export_name(g->export),
 				      run->disk.size_bytes, err);
@@ -155,10 +156,11 @@ static int wait_for_services(struct run *run, struct vm *vm, struct err *err)
 	return r;
 }
 
-static int boot(struct run *run, struct guest *g, struct err *err)
+/* What it reads from the disk is recorded as the disk's boot profile. */
+static int boot(struct run *run, const struct stage *stage, struct guest *g, struct err *err)
 {
-	int r = record_step(run, &stage_validate, "boot", "Boot",
-			    "a throw-away overlay of the finished disk", err);
+	int r = record_step(run, stage, "boot", "Boot", "a throw-away overlay of the finished disk",
+			    err);
 
 	if (r == 0)
 		r = run_need_scratch(run, err);
@@ -173,21 +175,37 @@ static int boot(struct run *run, struct guest *g, struct err *err)
 	return record_step_end(run, "done", NULL, err);
 }
 
+/* Thrown away: no need to shut it down in good order. */
+static void guest_stop(struct guest *g)
+{
+	struct err ignored = ERR_INIT;
+
+	if (g->vm)
+		(void) vm_stop(g->vm, 0, &ignored);
+	nbd_export_free(g->export);
+	err_done(&ignored);
+}
+
 static int in_guest(struct run *run, struct err *err)
 {
 	struct guest g = {0};
 	struct guest_target target;
-	struct err ignored = ERR_INIT;
-	int r = boot(run, &g, err);
+	int r = boot(run, &stage_validate, &g, err);
 
 	if (r == 0) {
 		guest_target_init(&target, run, g.vm);
 		r = run_checks(run, &target.base, err);
 	}
-	if (g.vm) /* thrown away: no need to shut it down in good order */
-		(void) vm_stop(g.vm, 0, &ignored);
-	nbd_export_free(g.export);
-	err_done(&ignored);
+	guest_stop(&g);
+	return r;
+}
+
+int boot_and_stop(struct run *run, const struct stage *stage, struct err *err)
+{
+	struct guest g = {0};
+	int r = boot(run, stage, &g, err);
+
+	guest_stop(&g);
 	return r;
 }
 

@@ -67,6 +67,16 @@ static int check_architecture(const struct image_source *s, struct err *err)
 		      "%s is of architecture %s; this machine runs x64", s->id, arch);
 }
 
+/* The first boot of a disk records what it reads; later ones fetch that ahead. */
+static unsigned profile_flags(const struct boot *b)
+{
+	auto_json json_t *runs = NULL;
+	bool known = store_profile_get(b->app->store, (unsigned) b->source.region, &b->source.disk,
+				       &runs, NULL) == 0;
+
+	return known ? NBD_EXPORT_PLAY : NBD_EXPORT_RECORD;
+}
+
 static int start(struct boot *b, const struct boot_options *o, struct err *err)
 {
 	struct app *a = b->app;
@@ -95,8 +105,8 @@ static int start(struct boot *b, const struct boot_options *o, struct err *err)
 	if (r == 0)
 		r = app_vmhost(a, &s.host, err);
 	if (r == 0)
-		r = nbd_export_new(nbd, (unsigned) b->source.region, &b->source.disk, &b->export,
-				   err);
+		r = nbd_export_new_with(nbd, (unsigned) b->source.region, &b->source.disk,
+					profile_flags(b), &b->export, err);
 	if (r < 0)
 		return r;
 	s.nbd_socket = nbd_host_socket(nbd);

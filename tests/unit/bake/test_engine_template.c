@@ -199,7 +199,7 @@ static void limits_and_additions(void **state)
 	refuses("{\"buildTimeoutInMinutes\":\"1\"}", "properties.buildTimeoutInMinutes", NULL);
 	refuses("{\"vmProfile\":{\"osDiskSizeGB\":4096}}", "properties.vmProfile.osDiskSizeGB",
 		NULL);
-	refuses("{\"optimize\":{\"vmBoot\":{\"state\":\"Enabled\"}}}",
+	refuses("{\"optimize\":{\"vmBoot\":{\"state\":\"Perhaps\"}}}",
 		"properties.optimize.vmBoot.state", NULL);
 	refuses("{\"errorHandling\":{\"onCustomizerError\":\"ask\"}}",
 		"properties.errorHandling.onCustomizerError", NULL);
