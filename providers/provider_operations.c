@@ -28,6 +28,8 @@ const char *const provider_operations[] = {
 	"Kiln.Identity/tenants/delete",
 	"Kiln.Identity/tenants/read",
 	"Kiln.Identity/tenants/write",
+	"Kiln.Identity/tokenKeys/read",
+	"Kiln.Identity/tokenKeys/revoke/action",
 	"Kiln.Identity/users/delete",
 	"Kiln.Identity/users/read",
 	"Kiln.Identity/users/removePassword/action",
@@ -121,6 +123,9 @@ const char *const provider_operations[] = {
 	"Microsoft.VirtualMachineImages/imageTemplates/runOutputs/delete",
 	"Microsoft.VirtualMachineImages/imageTemplates/runOutputs/read",
 	"Microsoft.VirtualMachineImages/imageTemplates/runOutputs/write",
+	"Microsoft.VirtualMachineImages/imageTemplates/triggers/delete",
+	"Microsoft.VirtualMachineImages/imageTemplates/triggers/read",
+	"Microsoft.VirtualMachineImages/imageTemplates/triggers/write",
 	"Microsoft.VirtualMachineImages/imageTemplates/write",
 	/* of every namespace */
 	"{name}/register/action",
