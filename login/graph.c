@@ -67,10 +67,10 @@ static int add_kind(const struct kind *k, const json_t *doc, json_t *o)
 			r = copy(o, "appDisplayName", doc, "properties.displayName");
 		if (r >= 0)
 			r = copy(o, "appOwnerOrganizationId", doc, "properties.tenantId");
-		if (r >= 0 &&
-		    (json_object_set_new(o, "servicePrincipalNames", json_pack("[s*]", app)) < 0 ||
-		     json_object_set_new(o, "servicePrincipalType", json_string("Application")) <
-			     0))
+		if (r >= 0 && (json_object_set_new(o, "servicePrincipalNames",
+						   json_pack("[s]", app ? app : "")) < 0 ||
+			       json_object_set_new(o, "servicePrincipalType",
+						   json_string("Application")) < 0))
 			r = -ENOMEM;
 	} else if (str_eq(k->login, "user")) {
 		r = copy(o, "userPrincipalName", doc, "properties.userPrincipalName");

@@ -182,10 +182,12 @@ static int set_number(json_t *j, const char *name, EVP_PKEY *key, const char *pa
 int jwk_public(EVP_PKEY *key, enum jwt_alg alg, const char *kid, json_t **ret, struct err *err)
 {
 	bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;
-	auto_json json_t *j = json_pack("{s:s, s:s, s:s*, s:s}", "kty", rsa ? "RSA" : "EC", "use",
-					"sig", "kid", kid, "alg", jwt_alg_name(alg));
+	auto_json json_t *j = json_pack("{s:s, s:s, s:s}", "kty", rsa ? "RSA" : "EC", "use", "sig",
+					"alg", jwt_alg_name(alg));
 	int r = j ? 0 : -ENOMEM;
 
+	if (r >= 0 && kid)
+		r = json_object_set_new(j, "kid", json_string(kid)) < 0 ? -ENOMEM : 0;
 	if (r >= 0 && rsa) {
 		r = set_number(j, "n", key, OSSL_PKEY_PARAM_RSA_N, 0);
 		if (r >= 0)

@@ -122,14 +122,19 @@ static int add_part(struct buf *b, const json_t *j)
 int jwt_sign(const json_t *claims, EVP_PKEY *key, enum jwt_alg alg, const char *kid,
 	     const char *typ, char **ret, struct err *err)
 {
-	auto_json json_t *header = json_pack("{s:s, s:s, s:s*}", "typ", typ ? typ : "JWT", "alg",
-					     jwt_alg_name(alg), "kid", kid);
+	auto_json json_t *header =
+		json_pack("{s:s, s:s}", "typ", typ ? typ : "JWT", "alg", jwt_alg_name(alg));
 	auto_buf struct buf b = BUF_INIT(JWT_BYTES_MAX);
 	auto_free char *part = NULL;
 	uint8_t sig[SIGNATURE_MAX];
 	size_t n = sizeof(sig);
-	int r = header ? add_part(&b, header) : -ENOMEM;
+	int r = header ? 0 : -ENOMEM;
 
+	/* Not by "s*" of json_pack(), which takes lack of memory for a NULL. */
+	if (r >= 0 && kid)
+		r = json_object_set_new(header, "kid", json_string(kid)) < 0 ? -ENOMEM : 0;
+	if (r >= 0)
+		r = add_part(&b, header);
 	if (r >= 0)
 		r = buf_addch(&b, '.');
 	if (r >= 0)

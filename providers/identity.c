@@ -202,8 +202,10 @@ int identity_add_secret(struct arm_call *c, const char *secret, bool hint, json_
 			      CREDENTIALS_MAX);
 	if (uuid_random(key_id) < 0)
 		return err_set(err, -EIO, "no random numbers from the kernel");
-	cred = json_pack("{s:s, s:s*}", "keyId", key_id, "displayName", shown);
+	cred = json_pack("{s:s}", "keyId", key_id);
 	r = cred ? 0 : no_memory(err);
+	if (r >= 0 && shown)
+		r = set_str(cred, "displayName", shown, err);
 	if (r >= 0 && hint)
 		r = json_object_set_new(cred, "hint",
 					json_text(secret, strnlen(secret, SECRET_HINT))) < 0

@@ -221,9 +221,12 @@ static int add_key(struct arm_call *c, struct err *err)
 			      "a principal has at most %d keys: remove one first", KEYS_MAX);
 	if (uuid_random(key_id) < 0)
 		return err_set(err, -EIO, "no random numbers from the kernel");
-	cred = json_pack("{s:s, s:s*}", "keyId", key_id, "displayName",
-			 json_str_at(c->body, "displayName"));
-	r = cred ? identity_set_dates(c, cred, 0, err) : no_memory(err);
+	cred = json_pack("{s:s}", "keyId", key_id);
+	r = cred ? 0 : no_memory(err);
+	if (r >= 0 && json_str_at(c->body, "displayName"))
+		r = set_str(cred, "displayName", json_str_at(c->body, "displayName"), err);
+	if (r >= 0)
+		r = identity_set_dates(c, cred, 0, err);
 	if (r >= 0)
 		r = fill_key(json_str_at(c->body, "key"), cred, err);
 	if (r >= 0 && !list) {

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "login/jwt.h"
+#include "support/fault.h"
 
 /* ---- RFC 7515, appendix A ------------------------------------------------------------------- */
 
@@ -294,6 +295,36 @@ static void weak_keys_are_refused(void **state)
 	EVP_PKEY_free(weak);
 }
 
+/* Each allocation fails once: an error, nothing half done. */
+static void memory_runs_out(void **state)
+{
+	auto_json json_t *claims = json_pack("{s:s, s:i}", "sub", "x", "exp", 2000000000);
+	EVP_PKEY *key = new_key(JWT_ES256);
+
+	(void) state;
+	for (unsigned n = 1;; n++) {
+		auto_free char *token = NULL;
+		struct jwt j = {0};
+		bool armed = true;
+		int r;
+
+		fault_alloc_nth(n, &armed);
+		r = jwt_sign(claims, key, JWT_ES256, "k1", NULL, &token, NULL);
+		if (r == 0)
+			r = jwt_parse(token, strlen(token), &j, NULL);
+		if (r == 0)
+			r = jwt_verify(&j, key, 1u << JWT_ES256, NULL);
+		fault_alloc_off();
+		jwt_done(&j);
+		if (armed) {
+			assert_int_equal(r, 0);
+			break;
+		}
+		assert_true(r < 0);
+	}
+	EVP_PKEY_free(key);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +336,7 @@ int main(void)
 		cmocka_unit_test(times_have_five_minutes),
 		cmocka_unit_test(audiences),
 		cmocka_unit_test(weak_keys_are_refused),
+		cmocka_unit_test(memory_runs_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
