@@ -257,11 +257,11 @@ int arm_may(struct arm *arm, const struct arm_principal *who, const char *action
 /** arm_may_data() - the same of a data action ("Microsoft.Compute/disks/download/action"). */
 int arm_may_data(struct arm *arm, const struct arm_principal *who, const char *action,
 		 const char *id, struct err *err);
-/** arm_may_link() - may the caller do @action at an id that the body names in @target? 0, or
+/** arm_may_link() - may @who do @action at an id that a body names in @target? 0, or
  * -EACCES with LinkedAuthorizationFailed set. Hooks ask it before they look whether the id exists.
  */
-int arm_may_link(const struct arm_call *c, const char *action, const char *id, const char *target,
-		 struct err *err);
+int arm_may_link(struct arm *arm, const struct arm_principal *who, const char *action,
+		 const char *id, const char *target, struct err *err);
 /** arm_sees() - *@ret: has @who any role at @id, above or below? */
 int arm_sees(struct arm *arm, const struct arm_principal *who, const char *id, bool *ret,
 	     struct err *err);

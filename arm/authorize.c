@@ -151,18 +151,18 @@ int arm_may_data(struct arm *arm, const struct arm_principal *who, const char *a
 	return r < 0 ? r : r ? 0 : denied(who, action, id, err);
 }
 
-int arm_may_link(const struct arm_call *c, const char *action, const char *id, const char *target,
-		 struct err *err)
+int arm_may_link(struct arm *arm, const struct arm_principal *who, const char *action,
+		 const char *id, const char *target, struct err *err)
 {
-	int r = reach(c->arm, c->who, action, false, id, AT_SCOPE, err);
+	int r = reach(arm, who, action, false, id, AT_SCOPE, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
 	(void) err_set(err, -EACCES,
-		       "The client '%.100s' with object id '%.64s' has permission to perform this"
-		       " action on scope '%.1000s'; however, it does not have permission to perform"
-		       " action '%s' on the linked scope '%.1000s' or the linked scope is invalid.",
-		       name_of(c->who), object_of(c->who), c->id->text, action, id);
+		       "The client '%.100s' with object id '%.64s' does not have permission to"
+		       " perform action '%s' on the linked scope '%.1000s' or the linked scope is"
+		       " invalid.",
+		       name_of(who), object_of(who), action, id);
 	err_arm(err, "LinkedAuthorizationFailed");
 	if (target)
 		err_target(err, "%s", target);

@@ -336,8 +336,11 @@ bool filter_compare(const struct filter_term *t, const char *value)
 	const char *literal = t->args[0];
 	int order;
 
-	if (!value)
-		return t->op == FILTER_NE || (t->op == FILTER_EQ && str_eq(literal, "null"));
+	if (!value) {
+		bool null = str_eq(literal, "null");
+
+		return t->op == FILTER_EQ ? null : t->op == FILTER_NE && !null;
+	}
 	order = strcasecmp(value, literal);
 	switch (t->op) {
 	case FILTER_EQ:

@@ -152,7 +152,7 @@ static int load(struct app *a, const struct arm_principal *who, const struct arm
 
 	if (!k)
 		return not_a_source(id->text, target, err);
-	r = shared ? 0 : arm_may(a->arm, who, k->right, id->text, err);
+	r = shared ? 0 : arm_may_link(a->arm, who, k->right, id->text, target, err);
 	if (r == 0)
 		r = exact_id(a, k, id, region, target, ret, err);
 	if (r < 0)

@@ -169,7 +169,7 @@ static int check_scopes(const struct arm_call *c, const json_t *role, const char
 				      P_SCOPES ": '%s': a subscription or resource group is"
 					       " expected",
 				      scope);
-		r = arm_may_link(c, right, id.text, P_SCOPES, err);
+		r = arm_may_link(c->arm, c->who, right, id.text, P_SCOPES, err);
 		if (r >= 0)
 			r = arm_tenant_of(c->arm, id.text, &owner, err);
 		if (r >= 0 && !str_eq_nocase(owner, tenant))

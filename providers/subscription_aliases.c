@@ -100,7 +100,8 @@ static int alias_write(struct arm_call *c, struct err *err)
 	if (!given)
 		return make_subscription(c, err);
 	id = strf("/subscriptions/%s", given);
-	r = id ? arm_may_link(c, TYPE_SUBSCRIPTION "/read", id, P_ID, err) : no_memory(err);
+	r = id ? arm_may_link(c->arm, c->who, TYPE_SUBSCRIPTION "/read", id, P_ID, err)
+	       : no_memory(err);
 	return r < 0 ? r : arm_load(c->arm, id, &doc, err);
 }
 
