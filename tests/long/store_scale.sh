@@ -1,0 +1,13 @@
+#!/bin/bash
+# A lookup of 100,000,000 frames: about 12 GB of disk under /var/tmp, and an hour or so.
+# shellcheck source=tests/integration/lib.sh
+. "$SRC/tests/integration/lib.sh"
+P=$(dirname "${KILN_EXE:-$KILN}")/tests/unit/store
+[ "${SHARD:-1/1}" = 1/1 ] || [ "${SHARD%/*}" = 1 ] || exit 0
+full() {
+	KILN_SCALE_FRAMES=100000000 KILN_SCALE_DIR=/var/tmp "$P/store-test_scale" 2>&1 |
+		tee -a "$SRC/tests/results/store_scale.log"
+	return "${PIPESTATUS[0]}"
+}
+mkdir -p "$SRC/tests/results"
+check hundred-million-frames full
