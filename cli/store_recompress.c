@@ -48,7 +48,7 @@ static int one_region(struct store_cmd *c, struct cli *cli, unsigned region, int
 
 static int run_recompress(struct cli *cli, const struct cli_args *args)
 {
-	const char *text = cli_opt(args, "--level"), *name;
+	const char *text = cli_opt(args, "--level");
 	struct store_cmd c = STORE_CMD_INIT;
 	auto_json json_t *out = json_array();
 	long level = LEVEL_DEFAULT;
@@ -70,7 +70,7 @@ static int run_recompress(struct cli *cli, const struct cli_args *args)
 				 "expected",
 				 cli_opt(args, "--rate"));
 	r = store_cmd_open_there(&c, cli, args, true);
-	for (unsigned i = 0; r >= 0 && (name = store_region_name(c.store, i)); i++)
+	for (unsigned i = 0; r >= 0 && store_region_name(c.store, i); i++)
 		r = one_region(&c, cli, i, (int) level, rate, out);
 	if (r >= 0 && cli->json)
 		r = cli_print_json(out);

@@ -30,3 +30,28 @@ else
 	grep -E 'error|warning' "$WORK/werror.log" | head -n 40
 	echo "not ok gcc release build without warnings"
 fi
+# Threads: the libraries that have any, their unit tests under TSan. test_faults forks with threads
+# about, and the schedules' coroutines are not threads: TSan understands neither.
+[ -f build-tsan/build.ninja ] || CC=clang-14 meson setup build-tsan -Db_sanitize=thread \
+	-Db_lundef=false >/dev/null
+mapfile -t threaded < <(ninja -C build-tsan -t targets all |
+	sed -nE 's,^(tests/unit/(store|meta|arm)/[^/:]*-test_[a-z_]+): .*LINKER,\1,p' | grep -v -- -test_faults)
+if ninja -C build-tsan "${threaded[@]}" >"$WORK/tsan-build.log" 2>&1; then
+	cp "$(dirname "${KILN_EXE:-$SRC/build/kiln}")/nbd/kiln-nbdkit-plugin.so" "$WORK/tsan-plugin.so"
+	for t in "${threaded[@]}"; do
+		# A test that found nothing wrong but a race ends with 66.
+		if KILN_NBD_PLUGIN="$WORK/tsan-plugin.so" TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+			timeout 300 "build-tsan/$t" >"$WORK/tsan.log" 2>&1; then
+			echo "ok TSan $(basename "$t")"
+		elif grep -q 'ThreadSanitizer' "$WORK/tsan.log"; then
+			tail -n 80 "$WORK/tsan.log"
+			echo "not ok TSan $(basename "$t")"
+		else
+			tail -n 40 "$WORK/tsan.log"
+			echo "not ok TSan $(basename "$t"): it fails without a race"
+		fi
+	done
+else
+	grep -E 'error|FAILED' "$WORK/tsan-build.log" | head -n 40
+	echo "not ok TSan builds"
+fi
