@@ -40,7 +40,7 @@ if ninja -C build-tsan "${threaded[@]}" >"$WORK/tsan-build.log" 2>&1; then
 	cp "$(dirname "${KILN_EXE:-$SRC/build/kiln}")/nbd/kiln-nbdkit-plugin.so" "$WORK/tsan-plugin.so"
 	for t in "${threaded[@]}"; do
 		# A test that found nothing wrong but a race ends with 66.
-		if KILN_NBD_PLUGIN="$WORK/tsan-plugin.so" TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+		if STORE_VECTORS="$SRC/docs/store-vectors.json" KILN_NBD_PLUGIN="$WORK/tsan-plugin.so" TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
 			timeout 300 "build-tsan/$t" >"$WORK/tsan.log" 2>&1; then
 			echo "ok TSan $(basename "$t")"
 		elif grep -q 'ThreadSanitizer' "$WORK/tsan.log"; then
