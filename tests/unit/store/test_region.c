@@ -245,6 +245,60 @@ static void keys_are_written_once(void **state)
 	assert_true(holds(f, "manifests/ab/x", "second"));
 }
 
+static int replace(struct fixture *f, const char *key, const char *text)
+{
+	struct region_put *p = NULL;
+	int r = region_put_begin(f->g, &p, NULL);
+
+	if (r < 0)
+		return r;
+	r = region_put_add(p, text, strlen(text), NULL);
+	if (r < 0) {
+		region_put_abort(p);
+		return r;
+	}
+	return region_put_replace(p, key, NULL);
+}
+
+/* In the place of what is there, also for one who read the old one before; or of nothing. */
+static void a_key_is_replaced_whole(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, "packs/ab/x", "the old one, longer");
+	assert_true(holds(f, "packs/ab/x", "the old one, longer"));
+	assert_int_equal(replace(f, "packs/ab/x", "the new one"), 0);
+	assert_true(holds(f, "packs/ab/x", "the new one"));
+	assert_int_equal(list(f, "packs/").n, 1);
+	assert_int_equal(replace(f, "packs/cd/y", "first"), 0);
+	assert_true(holds(f, "packs/cd/y", "first"));
+	assert_int_equal(list(f, "quarantine/").n, 0);
+}
+
+/* Pieces that were added and given up, by a caller or by its end, are nowhere. */
+static void an_interrupted_put_is_nowhere(void **state)
+{
+	struct fixture *f = *state;
+	struct region *other = NULL;
+	struct region_put *p = NULL;
+	auto_err struct err e = ERR_INIT;
+	uint8_t b[1000] = {7};
+
+	put(f, "packs/ab/x", "first");
+	assert_ok(f->kind->open(f->place, false, &other, &e), e);
+	assert_ok(region_put_begin(other, &p, &e), e);
+	for (unsigned i = 0; i < 100; i++)
+		assert_ok(region_put_add(p, b, sizeof(b), &e), e);
+	assert_int_equal(list(f, "packs/").n, 1);
+	assert_true(holds(f, "packs/ab/x", "first"));
+	region_put_abort(p);
+	region_free(other);
+	assert_int_equal(list(f, "packs/").n, 1);
+	assert_int_equal(list(f, "quarantine/").n, 0);
+	put(f, "packs/ab/y", "second");
+	assert_int_equal(list(f, "packs/").n, 2);
+}
+
 struct race {
 	struct fixture *f;
 	unsigned me;
@@ -407,6 +461,11 @@ static int do_put(struct fixture *f)
 	return region_put_small(f->g, "packs/ab/new", "new object", 10, NULL);
 }
 
+static int do_replace(struct fixture *f)
+{
+	return replace(f, "packs/ab/old", "NEW object");
+}
+
 static int do_remove(struct fixture *f)
 {
 	return region_remove(f->g, "packs/ab/old", NULL);
@@ -422,6 +481,19 @@ static int do_list(struct fixture *f)
 	struct seen s = {0};
 
 	return region_list(f->g, "packs/", see, &s, NULL);
+}
+
+/* The one or the other, whole. */
+static void after_replace(struct fixture *f, int failed)
+{
+	char first = 0;
+
+	assert_int_equal(region_get(f->g, "packs/ab/old", 0, &first, 1, NULL), 0);
+	assert_true(holds(f, "packs/ab/old", first == 'N' ? "NEW object" : "old object"));
+	assert_true(failed < 0 || first == 'N');
+	assert_int_equal(do_replace(f), 0);
+	assert_true(holds(f, "packs/ab/old", "NEW object"));
+	assert_int_equal(list(f, "quarantine/").n, 0);
 }
 
 /* Whole or absent; nothing lost that was not to go; a second attempt ends what was begun. */
@@ -445,7 +517,7 @@ static void after(struct fixture *f, change_fn *change, int failed)
 
 static void partial_failure(void **state)
 {
-	static change_fn *const changes[] = {do_put, do_remove, do_quarantine, do_list};
+	static change_fn *const changes[] = {do_put, do_replace, do_remove, do_quarantine, do_list};
 	static const int errors[] = {EIO, ENOSPC};
 	const struct kind *kind = ((struct fixture *) *state)->kind;
 
@@ -472,7 +544,10 @@ static void partial_failure(void **state)
 				fired = true;
 			/* What a failed sync leaves is known only to who looks again. */
 			reopen(f, false);
-			after(f, change, r);
+			if (change == do_replace)
+				after_replace(f, r);
+			else
+				after(f, change, r);
 			assert_int_equal(teardown(&s), 0);
 		}
 		/* A directory's listing makes no call that can be made to fail. */
@@ -559,8 +634,9 @@ static void whole_store(void **state)
 #fn, fn, setup, teardown, &kinds[k]                                                \
 	}
 #define ALL(k)                                                                                     \
-	T(ranges, k), T(pieces, k), T(keys_are_written_once, k), T(one_writer_wins, k),            \
-		T(listing, k), T(removal, k), T(quarantine, k), T(bad_keys, k), T(read_only, k),   \
+	T(ranges, k), T(pieces, k), T(keys_are_written_once, k), T(a_key_is_replaced_whole, k),    \
+		T(an_interrupted_put_is_nowhere, k), T(one_writer_wins, k), T(listing, k),         \
+		T(removal, k), T(quarantine, k), T(bad_keys, k), T(read_only, k),                  \
 		T(partial_failure, k), T(whole_store, k)
 
 int main(void)
