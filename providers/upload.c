@@ -7,10 +7,12 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/timeutil.h"
 #include "disk/vhd.h"
 #include "providers/disk.h"
 
-#define SUFFIX ".vhd"
+#define SUFFIX      ".vhd"
+#define SWEEP_AGE_S 600 /* a younger file may belong to an access that began during the sweep */
 
 static char *uploads_dir(const struct app *a)
 {
@@ -162,6 +164,14 @@ static bool kept(const struct sweep *s, const char *name)
 	return false;
 }
 
+static bool is_old(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ctime + SWEEP_AGE_S < time_now_us() / 1000000;
+}
+
 int upload_sweep(struct app *a, struct err *err)
 {
 	auto_free char *dir = uploads_dir(a);
@@ -179,7 +189,7 @@ int upload_sweep(struct app *a, struct err *err)
 	if (r == 0)
 		r = arm_each(a->arm, TYPE_SNAPSHOT, "", note, &s, err);
 	while (r == 0 && (e = readdir(d)))
-		if (e->d_name[0] != '.' && !kept(&s, e->d_name) &&
+		if (e->d_name[0] != '.' && !kept(&s, e->d_name) && is_old(dirfd(d), e->d_name) &&
 		    unlinkat(dirfd(d), e->d_name, 0) < 0 && errno != ENOENT)
 			r = fail(err, -errno, "remove");
 	strv_free(s.keep);

@@ -29,7 +29,8 @@ int upload_export(struct arm_job *job, unsigned region, const struct disk_ref *d
 /** upload_remove() - absent is fine. */
 int upload_remove(const struct app *a, const json_t *doc, struct err *err);
 
-/** upload_sweep() - remove files whose resource is gone or whose download has ended. */
+/** upload_sweep() - remove files whose resource is gone or whose download has ended, once they are
+ *  ten minutes old. */
 int upload_sweep(struct app *a, struct err *err);
 
 #endif
