@@ -38,6 +38,11 @@ void meta_close(struct meta *m)
 	free(m);
 }
 
+void meta_limit(struct meta *m, unsigned connections)
+{
+	db_limit(m->db, connections);
+}
+
 struct db *meta_db(struct meta *m)
 {
 	return m->db;

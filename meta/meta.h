@@ -15,9 +15,13 @@
 
 struct meta;
 
-/** meta_open() - @url: "sqlite:/abs/path". Makes and migrates the schema (a backup is made
- *  before a migration; a newer schema is refused with -EPROTO). */
+/** meta_open() - @url: "sqlite:/abs/path" or "postgres://USER@HOST/DATABASE". Makes and migrates
+ *  the schema (SQLite: a backup is made before a migration; a newer schema is refused with
+ *  -EPROTO). Waits some seconds for a server that does not answer, then fails with -EBUSY. */
 int meta_open(const char *url, struct meta **ret, struct err *err);
+/** meta_limit() - database connections of this process at most: those that read (SQLite) or all
+ *  (PostgreSQL). 8 unless called. */
+void meta_limit(struct meta *m, unsigned connections);
 void meta_close(struct meta *m);
 struct db *meta_db(struct meta *m);
 

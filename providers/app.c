@@ -16,6 +16,7 @@
 static int app_meta(struct app *a, struct err *err)
 {
 	const char *url = json_str_at(a->config, "database");
+	int64_t n = json_int_at(a->config, "limits.databaseConnections", 0);
 	auto_free char *own = NULL;
 	int r;
 
@@ -26,7 +27,11 @@ static int app_meta(struct app *a, struct err *err)
 		url = own;
 	}
 	r = meta_open(url, &a->meta, err);
-	return r < 0 ? err_ctx(err, r, "database") : 0;
+	if (r < 0)
+		return err_ctx(err, r, "database");
+	if (n > 0)
+		meta_limit(a->meta, (unsigned) n);
+	return 0;
 }
 
 static int app_journal(struct app *a, struct err *err)

@@ -38,6 +38,7 @@ static const struct conf_key conf_limits[] = {
 	{"cacheMegabytes", CONF_INT, .min = 8, .max = 1 << 20},
 	{"threads", CONF_INT, .min = 1, .max = 256},
 	{"compressionLevel", CONF_INT, .min = 1, .max = 19},
+	{"databaseConnections", CONF_INT, .min = 1, .max = 256},
 	{"replicationMegabytesPerSecond", CONF_INT, .min = 1, .max = 1 << 20},
 	{NULL},
 };

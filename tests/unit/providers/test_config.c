@@ -34,6 +34,7 @@ static void everything_is_read(void **state)
 			 "database: sqlite:/srv/kiln.db\n"
 			 "listen: 0.0.0.0:443\n"
 			 "limits: {cacheMegabytes: 64, threads: 2, compressionLevel: 3,\n"
+			 " databaseConnections: 3,\n"
 			 "  replicationMegabytesPerSecond: 10}\n"
 			 "platform:\n"
 			 "  sources:\n"
