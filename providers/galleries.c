@@ -36,10 +36,13 @@ static int check_unique(const struct arm_call *c, struct err *err)
 	if (!sub)
 		return no_memory(err);
 	r = arm_each(c->arm, TYPE_GALLERY, sub, find_namesake, &n, err);
-	if (n.id)
+	if (n.id) { /* where it is, only those may know who may read it */
+		bool seen = arm_may(c->arm, c->who, TYPE_GALLERY "/read", n.id, NULL) == 0;
+
 		r = refuse(err, -EEXIST, "Conflict", "name",
-			   "gallery name '%s' is in use in this subscription: %s", c->id->name,
-			   n.id);
+			   "gallery name '%s' is in use in this subscription%s%s", c->id->name,
+			   seen ? ": " : "", seen ? n.id : "");
+	}
 	free(n.id);
 	return r < 0 ? r : 0;
 }

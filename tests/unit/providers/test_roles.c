@@ -293,6 +293,25 @@ static void permissions(void **state)
 	expect_ok(h, "GET", "~" AUTH "/denyAssignments", A, NULL);
 }
 
+/* What a role allows to do with data is apart from what it allows to do with resources. */
+static void data_actions(void **state)
+{
+	static const char download[] = "Microsoft.Compute/disks/download/action";
+	struct harness *h = *state;
+	struct arm *arm = h->app->arm;
+	auto_free char *disk = strf("/subscriptions/%s/resourceGroups/g/providers/"
+				    "Microsoft.Compute/disks/d",
+				    json_str_at(h->app->admin, "subscriptionId"));
+
+	assign_at(h, "~", 1, "959f8984-c045-4866-89c7-12bf9737be2e", ann.object_id);
+	assign_at(h, "~", 2, OWNER, bob.object_id);
+	assert_int_equal(arm_may_data(arm, &ann, download, disk, NULL), 0);
+	assert_int_equal(arm_may(arm, &ann, download, disk, NULL), -EACCES);
+	assert_int_equal(arm_may_data(arm, &bob, download, disk, NULL), -EACCES);
+	assert_int_equal(arm_may(arm, &bob, download, disk, NULL), 0);
+	assert_int_equal(arm_may_data(arm, &eve, download, disk, NULL), -EACCES);
+}
+
 static void locks(void **state)
 {
 	struct harness *h = *state;
@@ -368,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(assignment_lists, people_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(definitions, people_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(permissions, people_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(data_actions, people_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(locks, people_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(operations_are_their_starters, people_setup,
 						harness_teardown),
