@@ -17,7 +17,7 @@ pg_start() {
 	# -w: until it accepts connections. Processes of one that was killed may still be ending.
 	local i
 	for i in $(seq 1 20); do
-		as_pg "$bin/pg_ctl" -D "$own/pg" -w -l "$own/pg/log" -o "-k $own/sock -h ''" start >"$own/pg.log" 2>&1 && break
+		as_pg "$bin/pg_ctl" -D "$own/pg" -w -l "$own/pg/log" -o "-k $own/sock -h '' -c dynamic_shared_memory_type=mmap" start >"$own/pg.log" 2>&1 && break
 		[ "$i" != 20 ] || { cat "$own/pg.log"; return 1; }
 	done
 	pg_pid=$(head -n 1 "$own/pg/postmaster.pid")
@@ -33,7 +33,7 @@ pg_stop() { # SIGNAL
 cleanup() {
 	local d
 	[ -z "$killed" ] || kill -9 "$killed" 2>/dev/null
-	[ -z "$pg_pid" ] || pg_stop INT
+	[ -z "$pg_pid" ] || pg_stop QUIT
 	for d in a b; do
 		rm -rf --one-file-system "/run/kiln/$(printf %s "$own/$d" | sha256sum | cut -c1-8)"
 	done

@@ -63,7 +63,7 @@ static pid_t spawn(struct pg *pg, const char *const argv[], bool lasts)
 		return pid;
 	if (setpgid(0, 0) < 0 || (geteuid() == 0 && (setgid(pg->gid) < 0 || setuid(pg->uid) < 0)))
 		_exit(126);
-	if (lasts && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+	if (lasts && (prctl(PR_SET_PDEATHSIG, SIGQUIT) < 0 || getppid() != parent))
 		_exit(126);
 	null = open("/dev/null", O_RDWR);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || chdir(pg->dir) < 0)
@@ -114,7 +114,7 @@ static void serve(struct pg *pg)
 		/* Of no use to a cluster that lives for seconds; kill -9 loses nothing by it. */
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c",
 		"max_connections=200", "-c", "shared_buffers=32MB", "-c", "restart_after_crash=on",
-		NULL};
+		"-c", "dynamic_shared_memory_type=mmap", NULL};
 
 	pg->pid = spawn(pg, argv, true);
 	for (unsigned tries = 0;; tries++) {
@@ -194,7 +194,9 @@ void pg_stop(struct pg *pg)
 {
 	if (!pg)
 		return;
-	pg_kill(pg);
+	/* At once, but not so that its shared memory stays. */
+	(void) kill(pg->pid, SIGQUIT);
+	assert_int_equal(waitpid(pg->pid, NULL, 0), pg->pid);
 	(void) file_rm_rf(pg->dir, NULL);
 	free(pg);
 }
