@@ -339,6 +339,8 @@ struct arm_job_kind {
 	 * "Canceled". NULL = the job does not touch it ("run"). A job that a DELETE started removes
 	 * the resource by succeeding. */
 	const char *state;
+	bool sees_cancel; /* run it even when it was cancelled before it began: it keeps a record
+			     of its own of that */
 };
 
 /* What DELETE does about resources below this one. */

@@ -58,6 +58,10 @@ static int split_path(const char *path, struct split *s, struct err *err)
 		err_arm(err, "InvalidResourceId");
 		return -EINVAL;
 	}
+	if (path[1] == '/') { /* clients put a slash before an id, which begins with one */
+		path++;
+		n--;
+	}
 	s->bytes = strdup(path + 1);
 	if (!s->bytes)
 		return err_set(err, -ENOMEM, "out of memory");

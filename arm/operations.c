@@ -164,7 +164,7 @@ static int monitor_body(struct request *rq, const struct operation *o)
 	}
 	if (str_eq(o->method, "PUT") || str_eq(o->method, "PATCH"))
 		return final_resource(rq, o);
-	rq->res->status = 204;
+	rq->res->status = 200; /* not 204, which some clients take for no answer to a POST */
 	return 0;
 }
 

@@ -235,7 +235,7 @@ static int call_job(struct worker *w, struct err *err)
 		return err_set(err, -EIO, "given up after %d attempts whose worker died",
 			       ARM_CLAIMS_MAX);
 	r = cancel_check(&w->cancel);
-	if (r < 0)
+	if (r < 0 && !(w->kind && w->kind->sees_cancel))
 		return err_set(err, r, "The operation was canceled before it began.");
 	if (!w->kind)
 		return err_set(err, -ENOSYS, "%s has no job \"%s\" in this program", w->op.type,

@@ -272,7 +272,7 @@ static const struct arm_job_kind template_jobs[] = {
 	{"create", template_write_job, "Creating"},
 	{"update", template_write_job, "Updating"},
 	{"delete", template_delete_job, "Deleting"},
-	{"run", template_run_job, NULL},
+	{"run", template_run_job, NULL, true},
 	{NULL},
 };
 

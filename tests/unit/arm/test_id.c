@@ -97,7 +97,7 @@ static void spelling(void **state)
 
 	parse("/SUBSCRIPTIONS/s/ResourceGRoups/R%20G/PROVIDERS/A.B/c/%64/", &a);
 	assert_string_equal(a.text, "/subscriptions/s/resourceGroups/R G/providers/A.B/c/d");
-	parse("/subscriptions/S/resourcegroups/r g/providers/a.b/C/D", &b);
+	parse("//subscriptions/S/resourcegroups/r g/providers/a.b/C/D", &b);
 	assert_string_equal(a.key, b.key);
 	assert_true(arm_id_eq("/A/b/", "/a/B"));
 	assert_true(arm_id_eq("/a", "/a"));

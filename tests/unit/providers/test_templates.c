@@ -255,6 +255,7 @@ static void one_run_at_a_time(void **state)
 	(void) arm_work(h->app->arm, NULL, NULL, NULL, NULL);
 	expect_ok(h, "GET", T0, A24, NULL);
 	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
+	assert_string_equal(text_at(h, "properties.lastRunStatus.runState"), "Canceled");
 	expect_ok(h, "DELETE", T0, A24, NULL);
 	free(body);
 }
