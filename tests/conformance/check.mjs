@@ -110,7 +110,7 @@ class Run {
 	// What an action left behind its Location.
 	async result(name, op, location, say) {
 		const r = await this.client.send('GET', location);
-		if (!(r.status in op.status) && r.status !== 204)
+		if (!(r.status in op.status))
 			say(`Location: status ${r.status} is none of ${Object.keys(op.status)}`);
 		else if (op.status[r.status])
 			validate(r.body, op.status[r.status], this.spec.models, this.known).forEach(f => say(`Location: ${f.path}: ${f.problem}`));
