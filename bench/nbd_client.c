@@ -117,15 +117,18 @@ static void plan(struct nbd_handle *h, uint64_t seed, unsigned count)
 
 static size_t load(const char *path, struct range *dst)
 {
-	unsigned long long at, n;
+	char line[64], *end;
 	FILE *f = fopen(path, "r");
 	size_t k = 0;
 
 	if (!f)
 		die(path);
-	while (k < READS_MAX && fscanf(f, "%llu %llu", &at, &n) == 2)
-		if (n <= LEN_MAX)
+	while (k < READS_MAX && fgets(line, sizeof(line), f)) {
+		uint64_t at = strtoull(line, &end, 10), n = strtoull(end, NULL, 10);
+
+		if (n > 0 && n <= LEN_MAX)
 			dst[k++] = (struct range){at, n};
+	}
 	(void) fclose(f);
 	return k;
 }

@@ -138,7 +138,7 @@ int app_region_add(struct app *a, const json_t *region, struct err *err)
 	json_t *added;
 	int r = name ? changes_begin(a, &lock, &changes, err) : no_memory(err);
 
-	if (r < 0)
+	if (r < 0 || !name)
 		return r;
 	if (*name == '\0' || strlen(name) > 40 ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(name))

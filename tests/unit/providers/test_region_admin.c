@@ -70,6 +70,23 @@ static void a_region_is_added_and_used(void **state)
 	assert_true(roots_in(h, at(h, "northeurope")) > 0);
 }
 
+/* Something that only this region has. */
+static void only_there(struct harness *h, unsigned region, struct disk_ref *ret)
+{
+	char path[] = "/tmp/kiln-test-drain-XXXXXX";
+	auto_err struct err e = ERR_INIT;
+	struct store_session *ss = NULL;
+	auto_fd int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(file_pwrite_full(fd, "only here", 9, 70000), 0);
+	assert_int_equal(store_session_begin(h->app->store, "test", &ss, &e), 0);
+	assert_int_equal(store_ingest(ss, region, fd, 0, NULL, NULL, ret, NULL, &e), 0);
+	assert_int_equal(store_root_add(ss, region, "run", "r1", ret, &e), 0);
+	store_session_end(ss);
+}
+
 static void a_region_is_drained_and_removed(void **state)
 {
 	struct harness *h = *state;
@@ -86,20 +103,7 @@ static void a_region_is_drained_and_removed(void **state)
 	make_version(h, "1.0.0", NULL);
 	expect_ok(h, "PUT", V, V25, TO("northeurope"));
 
-	/* Something that only this region has. */
-	assert_int_equal(store_session_begin(h->app->store, "test", &ss, &e), 0);
-	{
-		char path[] = "/tmp/kiln-test-drain-XXXXXX";
-		auto_fd int fd = mkstemp(path);
-
-		assert_true(fd >= 0);
-		assert_int_equal(unlink(path), 0);
-		assert_int_equal(file_pwrite_full(fd, "only here", 9, 70000), 0);
-		assert_int_equal(store_ingest(ss, north, fd, 0, NULL, NULL, &disk, NULL, &e), 0);
-		assert_int_equal(store_root_add(ss, north, "run", "r1", &disk, &e), 0);
-	}
-	store_session_end(ss);
-
+	only_there(h, north, &disk);
 	assert_int_equal(app_region_remove(h->app, north, true, &e),
 			 -EBUSY); /* a version is there */
 	assert_non_null(strstr(err_str(&e), "1.0.0"));

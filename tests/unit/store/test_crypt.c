@@ -414,15 +414,38 @@ static void a_lost_trailer_is_salvaged(void **state)
 	store_close(s);
 }
 
+/* A sealed object of the specification: it opens under its own name, whole, and no other way. */
+static void sealed_opens(const json_t *v, const struct buf *keys)
+{
+	auto_buf struct buf out = BUF_INIT(1024);
+	auto_err struct err e = ERR_INIT;
+	const char *text = json_str_at(v, "hex"), *key = json_str_at(v, "key");
+	size_t n = strlen(text) / 2;
+	struct keyring *ring = NULL;
+	uint8_t raw[1024];
+
+	assert_in_range(n, 1, sizeof(raw));
+	assert_int_equal(hex_decode(text, raw, n), 0);
+	assert_ok(keyring_parse("keys", keys->data, keys->len, &ring, &e), e);
+	assert_ok(keyring_open(ring, key, raw, n, &out, &e), e);
+	assert_string_equal(buf_str(&out), json_str_at(v, "text"));
+	assert_int_equal(keyring_open(ring, "other", raw, n, &out, &e), -EBADMSG);
+	for (size_t i = 0; i < n; i++) {
+		raw[i] ^= 4;
+		assert_true(keyring_open(ring, key, raw, n, &out, &e) < 0);
+		raw[i] ^= 4;
+	}
+	keyring_free(ring);
+}
+
 /* The packs of the specification, which other code made, as a region. */
 static void the_vectors_are_read(void **state)
 {
 	struct fixture *f = *state;
 	auto_err struct err e = ERR_INIT;
 	auto_json json_t *v = NULL;
-	auto_buf struct buf keys = BUF_INIT(1024), out = BUF_INIT(1024);
-	const char *path = getenv("STORE_VECTORS"), *text;
-	struct keyring *ring = NULL;
+	auto_buf struct buf keys = BUF_INIT(1024);
+	const char *path = getenv("STORE_VECTORS");
 	struct store *s = NULL;
 	uint8_t raw[4096];
 	json_t *x;
@@ -472,21 +495,7 @@ static void the_vectors_are_read(void **state)
 		assert_restores(f, s, &d, want);
 	}
 	store_close(s);
-	text = json_str_at(v, "sealed.hex");
-	assert_int_equal(hex_decode(text, raw, strlen(text) / 2), 0);
-	assert_ok(keyring_parse("keys", buf_str(&keys), keys.len, &ring, &e), e);
-	assert_ok(keyring_open(ring, json_str_at(v, "sealed.key"), raw, strlen(text) / 2, &out, &e),
-		  e);
-	assert_string_equal(buf_str(&out), json_str_at(v, "sealed.text"));
-	/* under another name, or with any bit changed, it does not open */
-	assert_int_equal(keyring_open(ring, "other", raw, strlen(text) / 2, &out, &e), -EBADMSG);
-	for (i = 0; i < strlen(text) / 2; i++) {
-		raw[i] ^= 4;
-		assert_true(keyring_open(ring, json_str_at(v, "sealed.key"), raw, strlen(text) / 2,
-					 &out, &e) < 0);
-		raw[i] ^= 4;
-	}
-	keyring_free(ring);
+	sealed_opens(json_object_get(v, "sealed"), &keys);
 }
 
 int main(void)
