@@ -7,12 +7,12 @@
 #include "cli/verbs.h"
 #include "store/maintain.h"
 
-#define LEVEL_DEFAULT 9
+#define LEVEL_DEFAULT 15
 
 static const struct cli_option options[] = {
 	{"--store", 0, "DIR", "a store's directory (default: the data directory's regions)"},
 	STORE_KEY_OPTIONS,
-	{"--level", 0, "N", "zstd's level, 1 to 19 (default: 9)"},
+	{"--level", 0, "N", "zstd's level, 1 to 19 (default: 15)"},
 	{"--rate", 0, "BYTES", "read at most so many bytes a second (k, M, G: powers of 1000)"},
 	{NULL},
 };

@@ -41,7 +41,7 @@ struct pack_job {
 static int read_effort(struct recompress *w, const struct pack_id *id, unsigned *ret)
 {
 	uint8_t raw[PACK_HEADER_BYTES];
-	struct pack_header h;
+	struct pack_header h = {0};
 	char key[REGION_KEY_MAX];
 	int r;
 

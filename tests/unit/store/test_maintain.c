@@ -434,10 +434,37 @@ static void lost_database_stops_collection(void **state)
 	assert_int_equal(stored(f), before);
 }
 
+static void cold_packs_are_compressed_harder(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int in = disk_file(f->dir, "base", 4 * MIB, 1, 1), out = new_file(f->dir, "out");
+	auto_err struct err e = ERR_INIT;
+	struct store_recompress_result a, b;
+	struct disk_ref d = add(f->s, in, "base");
+	struct store_gc_result g;
+
+	assert_int_equal(store_recompress(f->s, 0, 0, 0, NULL, NULL, &a, NULL), -EINVAL);
+	assert_int_equal(store_recompress(f->s, 0, 20, 0, NULL, NULL, &a, NULL), -EINVAL);
+	assert_ok(store_recompress(f->s, 0, 9, 0, NULL, NULL, &a, &e), e);
+	assert_int_equal(a.packs, 1);
+	assert_true(a.bytes_after < a.bytes_before);
+	/* Nothing is done twice, and the new packs stay. */
+	assert_ok(store_recompress(f->s, 0, 9, 0, NULL, NULL, &b, &e), e);
+	assert_int_equal(b.packs, 0);
+	assert_int_equal(b.kept, 1);
+	for (unsigned i = 0; i < 2; i++)
+		assert_ok(store_gc(f->s, 0, false, NULL, &g, &e), e);
+	assert_int_equal(g.packs, 1);
+	reopen(f);
+	assert_ok(store_restore(f->s, 0, &d, out, NULL, NULL, NULL, &e), e);
+	assert_same_files(in, out);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(cold_packs_are_compressed_harder),
 		T(what_is_alive_stays_and_the_rest_goes),
 		T(a_condemned_pack_comes_back_with_its_content),
 		T(a_sessions_packs_are_not_taken),
