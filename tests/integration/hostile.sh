@@ -11,7 +11,8 @@ attack() { # NAME PART DIR SETTING...: the attacks, their lines named after the 
 	printf 'server:\n' >"$dir/kiln.yaml"
 	printf '  %s\n' "$@" >>"$dir/kiln.yaml"
 	serve_start "$dir" --no-worker || { echo "not ok $name: start"; return; }
-	t=$(token "$dir") && [ "$t" != null ] || { echo "not ok $name: token"; }
+	t=$(token "$dir")
+	[ "$t" != null ] || echo "not ok $name: token"
 	node "$SRC/tests/integration/hostile.mjs" "$part" "$URL" "$CA" "$API" "$SERVE" \
 		"/subscriptions/$(jq -r .subscriptionId "$dir/admin.json")" "$t" | sed -E "s/^(ok|not ok) /\1 $name: /"
 	check "$name: ends well" serve_stop
