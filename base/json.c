@@ -31,23 +31,13 @@ static int dump_piece(const char *s, size_t n, void *arg)
 
 /* Not json_dumps(): it goes on when memory runs out inside a key and returns text with a hole. The
  * buffer's error is sticky, so it is not missed here. */
-static char *dump(const json_t *j, size_t flags)
+char *json_pretty(const json_t *j)
 {
 	auto_buf struct buf b = BUF_INIT(SIZE_MAX / 4);
 
-	if (json_dump_callback(j, dump_piece, &b, flags | JSON_ENCODE_ANY) < 0)
+	if (json_dump_callback(j, dump_piece, &b, JSON_INDENT(2) | JSON_ENCODE_ANY) < 0)
 		return NULL;
 	return buf_take(&b);
-}
-
-char *json_pretty(const json_t *j)
-{
-	return dump(j, JSON_INDENT(2));
-}
-
-char *json_compact(const json_t *j)
-{
-	return dump(j, JSON_COMPACT);
 }
 
 /* One step of a path; *@path moves to the next component or becomes NULL. */

@@ -44,7 +44,9 @@ int json_canonical(const json_t *j, struct buf *out);
 /** json_pretty() - two-space indented text with insertion order kept; caller frees; NULL on ENOMEM.
  */
 char *json_pretty(const json_t *j);
-/** json_compact() - one line; caller frees; NULL on ENOMEM. */
+/** json_compact() - one line; caller frees; NULL on ENOMEM and when nested over JSON_WRITE_DEPTH.
+ */
+#define JSON_WRITE_DEPTH 512
 char *json_compact(const json_t *j);
 
 /* Path access: "properties.source.type"; borrowed results, NULL when a member is missing or

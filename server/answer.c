@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 /* ---- ARM ---------------------------------------------------------------------------------- */
@@ -140,6 +141,8 @@ static void answer_metrics(struct exchange *e)
 
 void answer_make(struct exchange *e)
 {
+	if (e->kind != EXCHANGE_ARM && e->kind != EXCHANGE_PORT && !e->request_id[0])
+		(void) uuid_random(e->request_id);
 	switch (e->kind) {
 	case EXCHANGE_ARM:
 	case EXCHANGE_PORT:

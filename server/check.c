@@ -28,6 +28,7 @@ struct listing {
 	struct guard_head head;
 	const char *why;
 	size_t bytes;
+	bool seen; /* the guard has judged every byte: only what is needed here is looked at */
 };
 
 static enum MHD_Result one_header(void *arg, enum MHD_ValueKind kind, const char *name,
@@ -36,7 +37,10 @@ static enum MHD_Result one_header(void *arg, enum MHD_ValueKind kind, const char
 	struct listing *l = arg;
 
 	(void) kind;
-	l->why = guard_header(&l->head, name, name_n, value ? value : "", value_n);
+	if (l->seen && name_n != strlen("Content-Length") && name_n != strlen("Transfer-Encoding"))
+		l->head.n_headers++;
+	else
+		l->why = guard_header(&l->head, name, name_n, value ? value : "", value_n);
 	l->bytes += name_n + value_n + 4;
 	return l->why ? MHD_NO : MHD_YES;
 }
@@ -51,8 +55,11 @@ static const char *framing(struct exchange *e, struct listing *l)
 	/* Wrong bytes may have come behind a good request: that one is answered first. */
 	if (!e->conn->local && g->heads < e->conn->handled)
 		return g->reason ? g->reason : "the request was not seen whole";
+	l->seen = !e->conn->local;
 	(void) MHD_get_connection_values_n(e->mhd, MHD_HEADER_KIND, one_header, l);
-	return l->why ? l->why : guard_end(&l->head);
+	if (l->why || l->seen)
+		return l->why;
+	return guard_end(&l->head);
 }
 
 static bool check_size(struct exchange *e, const struct listing *l)
@@ -97,22 +104,34 @@ static bool check_target(struct exchange *e)
 	return false;
 }
 
-/* Links in answers name the host that the client used, if the certificate is good for it. */
-static void find_base(struct exchange *e)
+static bool covered(const struct server *s, const char *host)
 {
-	const char *host = e->host, *colon;
+	const char *colon = strrchr(host, ':');
 	auto_free char *name = NULL;
 
-	if (!host || e->conn->local)
-		return;
-	colon = strrchr(host, ':');
 	if (colon && strchr(colon, ']'))
 		colon = NULL; /* within "[::1]" */
 	if (colon && (!colon[1] || colon[1 + strspn(colon + 1, "0123456789")]))
-		return;
+		return false;
 	name = colon ? strndup(host, (size_t) (colon - host)) : strdup(host);
-	if (name && tls_covers(e->server->config.tls, name))
-		e->base_url = strf("https://%s", host);
+	return name && tls_covers(s->config.tls, name);
+}
+
+/* Links in answers name the host that the client used, if the certificate is good for it. A
+ * connection asks for one host again and again. */
+static void find_base(struct exchange *e)
+{
+	struct conn *c = e->conn;
+
+	if (!e->host || c->local)
+		return;
+	if (!str_eq(c->host, e->host)) {
+		free(c->host);
+		c->host = strdup(e->host);
+		c->host_covered = c->host && covered(e->server, e->host);
+	}
+	if (c->host_covered)
+		e->base_url = strf("https://%s", e->host);
 }
 
 /* ---- Who asks ----------------------------------------------------------------------------- */
@@ -257,7 +276,6 @@ void check_request(struct exchange *e)
 	struct listing l = {0};
 	const char *why;
 
-	(void) uuid_random(e->request_id);
 	if (!e->conn) {
 		exchange_refuse(e, 503, "ServerBusy", "The server is out of memory.", true);
 		return;

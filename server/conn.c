@@ -336,6 +336,7 @@ static void closed(struct conns *cs, struct conn *c)
 	cs->n--;
 	(void) pthread_cond_broadcast(&cs->calm);
 	(void) pthread_mutex_unlock(&cs->mutex);
+	free(c->host);
 	free(c);
 }
 

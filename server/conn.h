@@ -44,7 +44,9 @@ struct conn {
 	bool counted;
 	uid_t uid; /* with @local */
 	struct guard guard;
-	uint64_t handled; /* requests that reached the handler */
+	char *host;        /* owned: the last Host that was looked at, or NULL */
+	bool host_covered; /* by the certificate */
+	uint64_t handled;  /* requests that reached the handler */
 	_Atomic int phase;
 	_Atomic int64_t deadline_ns;
 	int64_t phase_ns;    /* when the phase began */

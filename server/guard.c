@@ -362,6 +362,20 @@ static int byte(struct guard *g, char c)
 	}
 }
 
+/* Bytes at @p that a value whose kept part is full, or a target, just takes: most of all bytes. */
+static size_t plain_bytes(const struct guard *g, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	if (g->state == IN_VALUE && g->value_n == GUARD_WORD_MAX)
+		while (i < n && ((unsigned char) p[i] >= 0x20 && p[i] != 0x7f))
+			i++;
+	else if (g->state == IN_TARGET)
+		while (i < n && (unsigned char) (p[i] - 0x21) < 0x7f - 0x21)
+			i++;
+	return i;
+}
+
 size_t guard_feed(struct guard *g, const char *p, size_t n)
 {
 	size_t i = 0;
@@ -376,9 +390,8 @@ size_t guard_feed(struct guard *g, const char *p, size_t n)
 				(void) go(g, g->state == IN_BODY ? AT_START : AT_CHUNK_CR);
 			continue;
 		}
-		if (g->state >= AT_START && g->state <= AT_HEAD_LF)
-			g->head.head_bytes++;
-		if (byte(g, p[i]) < 0)
+		i += plain_bytes(g, p + i, n - i);
+		if (i == n || byte(g, p[i]) < 0)
 			break;
 		i++;
 	}

@@ -32,8 +32,7 @@ struct guard_head {
 	bool v10; /* HTTP/1.0 */
 	bool has_length, chunked;
 	unsigned n_host, n_length, n_coding, n_headers;
-	uint64_t length;   /* of the body, with @has_length */
-	size_t head_bytes; /* request line and headers */
+	uint64_t length; /* of the body, with @has_length */
 };
 
 struct guard {
