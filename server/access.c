@@ -130,11 +130,10 @@ static void add_target(struct buf *b, const char *target)
 	if (!q || !q[1])
 		return;
 	(void) buf_addstr(b, ",\"query\":\"");
-	while (q && *q) {
-		size_t n = strcspn(++q, "&"), name = strcspn(q, "=&");
-
-		add_json(b, q, name);
-		q += n;
+	while (*q) {
+		q++; /* the question mark, or an ampersand */
+		add_json(b, q, strcspn(q, "=&"));
+		q += strcspn(q, "&");
 		if (*q)
 			(void) buf_addch(b, ',');
 	}
