@@ -49,7 +49,7 @@ static int resolve(const char *where, struct addrinfo **ret, struct err *err)
 
 char *listen_name(int fd)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t n = sizeof(a);
 	char host[INET6_ADDRSTRLEN];
 
@@ -155,7 +155,7 @@ static long number_of(const char *name)
 
 static int take_one(int fd, int *ret_tcp, int *ret_unix)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t n = sizeof(a);
 	int *to;
 

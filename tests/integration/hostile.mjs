@@ -271,7 +271,7 @@ async function bombs() {
 		"bad UTF-8": Buffer.from('{"location":"\xff"}', "latin1"), "text behind": '{"location":"eastus"}x', "nothing": "", "a BOM": "\ufeff{}",
 		"many tags": `{"location":"eastus","tags":{${Array.from({ length: 100000 }, (_, i) => `"t${i}":"v"`).join(",")}}}`,
 	};
-	const many = () => Promise.all(Array.from({ length: 40 }, () => local("PUT", path, bodies["many keys"])));
+	const many = () => Promise.all(Array.from({ length: 12 }, () => local("PUT", path, bodies["many keys"])));
 	for (const [name, body] of Object.entries(bodies)) {
 		const r = await local("PUT", path, body);
 		if (r.status < 400 || r.status >= 500) {
