@@ -22,7 +22,7 @@ struct check {
 	struct row_list rows;
 	struct store_session *ss; /* healing */
 	struct codec *codec;
-	struct dmap seen;    /* names that a root walk has proven present; a = 1 */
+	struct dmap seen;    /* nodes that a root walk has visited, chunks that it missed */
 	struct dmap damaged; /* frames that do not decode */
 	uint64_t unhealed;   /* frames of damaged packs that nobody has */
 };
@@ -385,22 +385,22 @@ static int visit_node(void *arg, const struct digest *name, unsigned level, stru
 			    : missing(k, name, FRAME_NODE, level, err);
 }
 
+/* Only what is missing is remembered: the chunks of a big region would not fit in memory. */
 static int visit_chunk(void *arg, const struct digest *name, struct err *err)
 {
 	struct check *k = arg;
 	struct frame_loc loc;
 	bool fresh;
-	int r;
+	int r = fetch_locate(k->s, k->region, name, &loc, NULL);
 
-	if (!dmap_get(&k->seen, name, &fresh))
-		return err_set(err, -ENOMEM, "out of memory");
-	if (!fresh)
-		return 0;
-	r = fetch_locate(k->s, k->region, name, &loc, NULL);
 	if (r >= 0)
 		return 0;
 	if (unrelated(r))
 		return err_set(err, r, "cannot look for a chunk: %s", strerror(-r));
+	if (!dmap_get(&k->seen, name, &fresh))
+		return err_set(err, -ENOMEM, "out of memory");
+	if (!fresh)
+		return 0;
 	r = missing(k, name, FRAME_CHUNK, 0, err);
 	return r < 0 ? r : 0;
 }

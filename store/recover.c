@@ -14,7 +14,7 @@ struct recover {
 	unsigned region;
 	struct store_recover_result *ret;
 	struct dmap packs; /* valid ones, by id padded to a digest */
-	struct dmap seen;  /* names below which all is there */
+	struct dmap seen;  /* nodes below which all is there */
 	struct err *err;
 };
 
@@ -81,12 +81,7 @@ static int see_chunk(void *arg, const struct digest *name, struct err *err)
 	struct frame_loc copies[COPIES_MAX];
 	char hex[DIGEST_HEX];
 	unsigned n;
-	bool fresh;
 
-	if (!dmap_get(&w->seen, name, &fresh))
-		return err_set(err, -ENOMEM, "out of memory");
-	if (!fresh)
-		return 0;
 	n = lookup_copies(w->s->regions[w->region].lookup, name, copies, COPIES_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		struct digest pack = pack_name(&copies[i].pack);
