@@ -72,9 +72,10 @@ async function triggers() {
 	const t = my.builder.triggers;
 	const source = {type: 'SharedImageVersion', imageVersionId: `${target}/versions/latest`};
 	await templates.beginCreateOrUpdateAndWait(group, 'npmtrigger', template('npmtrigger', ['true'], {source}));
-	const made = await t.beginCreateOrUpdateAndWait(group, 'npmtrigger', 'source', {properties: {kind: 'SourceImage'}});
-	assert.equal(made.properties.kind, 'SourceImage');
-	assert.equal((await t.get(group, 'npmtrigger', 'source')).properties.kind, 'SourceImage');
+	const kind = x => x.properties?.kind ?? x.kind; // older clients lift it
+	const made = await t.beginCreateOrUpdateAndWait(group, 'npmtrigger', 'source', {kind: 'SourceImage', properties: {kind: 'SourceImage'}});
+	assert.equal(kind(made), 'SourceImage');
+	assert.equal(kind(await t.get(group, 'npmtrigger', 'source')), 'SourceImage');
 	assert.deepEqual((await all(t.listByImageTemplate(group, 'npmtrigger'))).map(x => x.name), ['source']);
 	await t.beginDeleteAndWait(group, 'npmtrigger', 'source');
 	await fails(() => t.get(group, 'npmtrigger', 'source'), 404, /./);
