@@ -89,7 +89,7 @@ static int list_path(struct cli *cli, const struct cli_noun *n, const struct cli
 		*ret = strf("/%s", n->path);
 	else if (n->scope == NOUN_SUBSCRIPTION)
 		*ret = strf("/subscriptions/%s/%s", sub, n->path);
-	else if (in) {
+	else if (in && last) {
 		parent_type = strndup(n->type, (size_t) (last - 1 - n->type));
 		r = parent_type ? ref_find(cli, parent_type, in, group, &parent, err) : -ENOMEM;
 		*ret = r == 0 ? strf("%s/%s", parent, last) : NULL;

@@ -28,7 +28,7 @@ static int load_step(struct app *a, const char *id, const char *step, struct ima
 	auto_free char *template = NULL, *location = NULL;
 	auto_json json_t *record = NULL;
 	const json_t *source;
-	struct bake_env env;
+	struct bake_env env = {0};
 	int r = template_of(a, id, &template, &location, err);
 
 	if (r == 0)

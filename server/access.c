@@ -122,12 +122,13 @@ static void add_text(struct buf *b, const char *key, const char *value)
 /* "/a/b?sig=...&se=..." is logged as path "/a/b" and options "sig,se". */
 static void add_target(struct buf *b, const char *target)
 {
-	const char *q = strchr(target, '?');
+	size_t n = strcspn(target, "?");
+	const char *q = target + n;
 
 	(void) buf_addstr(b, ",\"path\":\"");
-	add_json(b, target, q ? (size_t) (q - target) : strlen(target));
+	add_json(b, target, n);
 	(void) buf_addch(b, '"');
-	if (!q || !q[1])
+	if (!*q || !q[1])
 		return;
 	(void) buf_addstr(b, ",\"query\":\"");
 	while (*q) {

@@ -87,14 +87,38 @@ static void only_there(struct harness *h, unsigned region, struct disk_ref *ret)
 	store_session_end(ss);
 }
 
+/* What only the draining region had goes to another, once. */
+static void drain_it(struct harness *h, unsigned north, const struct disk_ref *disk)
+{
+	auto_err struct err e = ERR_INIT;
+	struct store_session *ss = NULL;
+	struct store_drain_result d;
+	struct disk_ref got;
+
+	assert_true(h->app->regions[north].draining);
+	assert_int_equal(store_session_begin(h->app->store, "test", &ss, &e), 0);
+	assert_int_equal(
+		store_replicate(ss, at(h, "eastus"), north, disk, 0, NULL, NULL, NULL, &e) < 0, 1);
+	store_session_end(ss);
+	assert_int_equal(
+		store_drain(h->app->store, north, at(h, "westeurope"), 0, NULL, NULL, &d, &e), 0);
+	assert_int_equal(d.roots, 1);
+	assert_int_equal(d.moved, 1);
+	assert_int_equal(
+		store_drain(h->app->store, north, at(h, "westeurope"), 0, NULL, NULL, &d, &e), 0);
+	assert_int_equal(d.elsewhere, 1);
+	assert_int_equal(store_root_get(h->app->store, at(h, "westeurope"), "run", "r1", &got, &e),
+			 0);
+	assert_true(digest_eq(&got.digest, &disk->digest));
+}
+
 static void a_region_is_drained_and_removed(void **state)
 {
 	struct harness *h = *state;
 	auto_err struct err e = ERR_INIT;
 	auto_free char *packs = strf("%s/regions/northeurope/packs", h->dir);
 	struct store_session *ss = NULL;
-	struct store_drain_result d;
-	struct disk_ref disk, got;
+	struct disk_ref disk;
 	unsigned north;
 
 	add(h, "northeurope", 0);
@@ -118,21 +142,7 @@ static void a_region_is_drained_and_removed(void **state)
 	assert_int_equal(app_region_remove(h->app, north, true, &e), -ENOTEMPTY);
 
 	harness_reopen(h); /* the mark lasts */
-	assert_true(h->app->regions[north].draining);
-	assert_int_equal(store_session_begin(h->app->store, "test", &ss, &e), 0);
-	assert_int_equal(
-		store_replicate(ss, at(h, "eastus"), north, &disk, 0, NULL, NULL, NULL, &e) < 0, 1);
-	store_session_end(ss);
-	assert_int_equal(
-		store_drain(h->app->store, north, at(h, "westeurope"), 0, NULL, NULL, &d, &e), 0);
-	assert_int_equal(d.roots, 1);
-	assert_int_equal(d.moved, 1);
-	assert_int_equal(
-		store_drain(h->app->store, north, at(h, "westeurope"), 0, NULL, NULL, &d, &e), 0);
-	assert_int_equal(d.elsewhere, 1);
-	assert_int_equal(store_root_get(h->app->store, at(h, "westeurope"), "run", "r1", &got, &e),
-			 0);
-	assert_true(digest_eq(&got.digest, &disk.digest));
+	drain_it(h, north, &disk);
 	assert_int_equal(app_region_remove(h->app, north, true, &e), 0);
 	harness_reopen(h);
 	assert_int_equal(h->app->n_regions, 2);

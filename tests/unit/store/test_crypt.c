@@ -438,6 +438,29 @@ static void sealed_opens(const json_t *v, const struct buf *keys)
 	keyring_free(ring);
 }
 
+/* Disk @i of the specification: what its trees and packs give is what it says. */
+static void a_vector_disk(struct fixture *f, struct store *s, size_t i, const json_t *x)
+{
+	auto_free char *name = strf("want%zu", i);
+	auto_fd int want = new_file(f->dir, name);
+	uint8_t chunk[CHUNK_BYTES];
+	struct digest root, digest;
+	struct disk_ref d;
+	json_t *fill;
+	size_t k;
+
+	json_array_foreach(json_object_get(x, "fill"), k, fill)
+	{
+		memset(chunk, (int) json_integer_value(fill), sizeof(chunk));
+		assert_int_equal(file_pwrite_full(want, chunk, sizeof(chunk), k * CHUNK_BYTES), 0);
+	}
+	assert_int_equal(digest_parse(json_str_at(x, "root"), &root), 0);
+	assert_int_equal(digest_parse(json_str_at(x, "digest"), &digest), 0);
+	disk_ref_make(&root, (uint64_t) json_int_at(x, "size", 0), &d);
+	assert_true(digest_eq(&d.digest, &digest));
+	assert_restores(f, s, &d, want);
+}
+
 /* The packs of the specification, which other code made, as a region. */
 static void the_vectors_are_read(void **state)
 {
@@ -472,28 +495,7 @@ static void the_vectors_are_read(void **state)
 		pack_key_of(&id, key);
 		assert_ok(region_put_small(s->regions[0].region, key, raw, n, &e), e);
 	}
-	json_array_foreach(json_object_get(v, "disks"), i, x)
-	{
-		auto_free char *name = strf("want%zu", i);
-		auto_fd int want = new_file(f->dir, name);
-		uint8_t chunk[CHUNK_BYTES];
-		struct digest root, digest;
-		struct disk_ref d;
-		json_t *fill;
-		size_t k;
-
-		json_array_foreach(json_object_get(x, "fill"), k, fill)
-		{
-			memset(chunk, (int) json_integer_value(fill), sizeof(chunk));
-			assert_int_equal(
-				file_pwrite_full(want, chunk, sizeof(chunk), k * CHUNK_BYTES), 0);
-		}
-		assert_int_equal(digest_parse(json_str_at(x, "root"), &root), 0);
-		assert_int_equal(digest_parse(json_str_at(x, "digest"), &digest), 0);
-		disk_ref_make(&root, (uint64_t) json_int_at(x, "size", 0), &d);
-		assert_true(digest_eq(&d.digest, &digest));
-		assert_restores(f, s, &d, want);
-	}
+	json_array_foreach(json_object_get(v, "disks"), i, x) a_vector_disk(f, s, i, x);
 	store_close(s);
 	sealed_opens(json_object_get(v, "sealed"), &keys);
 }
