@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/ref.h"
 #include "providers/app_dir.h"
@@ -54,8 +55,12 @@ static int target_choose(struct cli *cli, struct target **ret, struct err *err)
 int cli_target(struct cli *cli, struct target **ret)
 {
 	auto_err struct err e = ERR_INIT;
-	int r = cli->target ? 0 : target_choose(cli, &cli->target, &e);
+	bool open = cli->target;
+	int r = open ? 0 : target_choose(cli, &cli->target, &e);
 
+	if (r == 0 && !open && !*cli->target->subscription_id)
+		cli_note(cli, "%s shows you no subscription: ask for a role in one",
+			 cli->target->name);
 	if (r < 0)
 		(void) cli_fail(cli, &e);
 	else

@@ -21,6 +21,16 @@ static int bad(struct err *err, const char *field, const char *what)
 
 /* ---- What cannot be had here ---------------------------------------------------------------- */
 
+/* Does the region keep what is in it encrypted? */
+static bool region_encrypts(const struct arm_call *c)
+{
+	const struct app *a = c->app;
+	auto_free char *name = location_normalize(json_str_at(c->doc, "location") ?: "");
+	int at = name ? app_region_index(a, name) : -1;
+
+	return at >= 0 && a->regions[at].key;
+}
+
 static int check_encryption(const struct arm_call *c, struct err *err)
 {
 	const char *type = json_str_at(c->doc, "properties.encryption.type");
@@ -31,6 +41,10 @@ static int check_encryption(const struct arm_call *c, struct err *err)
 		return bad(err, "properties.encryption",
 			   "disk encryption sets are not available here: a region's encryption is "
 			   "configured for the whole region");
+	if (type && !region_encrypts(c))
+		return bad(err, "properties.encryption.type",
+			   "the region has no encryption key, so nothing in it is encrypted: give it "
+			   "one (docs/config.md), or leave the field out");
 	if (json_bool_at(c->doc, "properties.encryptionSettingsCollection.enabled", false))
 		return bad(err, "properties.encryptionSettingsCollection.enabled",
 			   "encryption inside the guest is not available here");

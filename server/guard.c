@@ -235,7 +235,7 @@ static int line_byte(struct guard *g, char c)
 		if (c == ' ')
 			return bad(g, "two spaces in the request line");
 		g->state = IN_TARGET;
-		/* fall through */
+		__attribute__((fallthrough));
 	case IN_TARGET:
 		if (c == ' ')
 			return go(g, IN_VERSION);
@@ -260,7 +260,7 @@ static int header_byte(struct guard *g, char c)
 			return bad(g, "a header is folded");
 		g->name_n = 0;
 		g->state = IN_NAME;
-		/* fall through */
+		__attribute__((fallthrough));
 	case IN_NAME:
 		if (c == ':') {
 			g->value_n = 0;
