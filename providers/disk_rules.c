@@ -42,9 +42,10 @@ static int check_encryption(const struct arm_call *c, struct err *err)
 			   "disk encryption sets are not available here: a region's encryption is "
 			   "configured for the whole region");
 	if (type && !region_encrypts(c))
-		return bad(err, "properties.encryption.type",
-			   "the region has no encryption key, so nothing in it is encrypted: give it "
-			   "one (docs/config.md), or leave the field out");
+		return bad(
+			err, "properties.encryption.type",
+			"the region has no encryption key, so nothing in it is encrypted: give it "
+			"one (docs/config.md), or leave the field out");
 	if (json_bool_at(c->doc, "properties.encryptionSettingsCollection.enabled", false))
 		return bad(err, "properties.encryptionSettingsCollection.enabled",
 			   "encryption inside the guest is not available here");
