@@ -39,7 +39,9 @@ static char *certificate(EVP_PKEY *key, int days)
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
 	assert_int_equal(PEM_write_bio_X509(bio, x), 1);
 	n = BIO_get_mem_data(bio, &text);
-	copy = strndup(text, (size_t) n);
+	copy = calloc(1, (size_t) n + 1);
+	assert_non_null(copy);
+	memcpy(copy, text, (size_t) n);
 	BIO_free(bio);
 	X509_free(x);
 	return copy;

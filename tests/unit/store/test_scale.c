@@ -11,10 +11,19 @@
 
 #define DISK_BYTES  (UINT64_C(16) << 40)
 #define DISK_CHUNKS (DISK_BYTES / CHUNK_BYTES)
-#define USED        64    /* chunks with data */
-#define PACK_NAMES  1300  /* frames of an ordinary pack */
-#define GROWTH_KIB  65536 /* what an operation may add to anonymous memory */
-#define LOOKUPS     200000
+#define USED        64   /* chunks with data */
+#define PACK_NAMES  1300 /* frames of an ordinary pack */
+/* What a sanitizer keeps beside each allocation is not ours to bound. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#endif
+#ifndef INSTRUMENTED
+#define INSTRUMENTED 0
+#endif
+#define GROWTH_KIB 65536 /* what an operation may add to anonymous memory */
+#define LOOKUPS    200000
 
 struct fixture {
 	char *dir;
@@ -141,7 +150,7 @@ static void sixteen_tebibytes_cost_what_they_hold(void **state)
 	assert_int_equal(sb.st_blocks * 512, (USED + 2) * CHUNK_BYTES);
 	for (uint64_t i = 0; i < USED; i++)
 		assert_same_at(in, out, i * (DISK_CHUNKS / USED));
-	assert_true(status_kib("RssAnon:") < before + GROWTH_KIB);
+	assert_true(INSTRUMENTED || status_kib("RssAnon:") < before + GROWTH_KIB);
 }
 
 /* Names without content: the lookup does not mind. */
@@ -195,7 +204,7 @@ static void a_lookup_of_many_frames(void **state)
 	before = status_kib("RssAnon:");
 	assert_ok(lookup_open(dir, false, &l, &e), e);
 	fill_lookup(l, frames);
-	assert_true(status_kib("RssAnon:") < before + GROWTH_KIB);
+	assert_true(INSTRUMENTED || status_kib("RssAnon:") < before + GROWTH_KIB);
 	lookup_close(l);
 	start = cpu_ns();
 	assert_ok(lookup_open(dir, false, &l, &e), e);
@@ -218,7 +227,7 @@ static void a_lookup_of_many_frames(void **state)
 		      (unsigned long long) frames, (long long) (opened - start) / 1000,
 		      (double) (cpu_ns() - opened) / LOOKUPS / 1000,
 		      (unsigned long long) status_kib("RssAnon:"));
-	assert_true(status_kib("RssAnon:") < before + GROWTH_KIB);
+	assert_true(INSTRUMENTED || status_kib("RssAnon:") < before + GROWTH_KIB);
 	lookup_close(l);
 	scratch_free(take_ptr(dir));
 }
