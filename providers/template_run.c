@@ -222,13 +222,14 @@ int template_resolve(void *arg, const json_t *source, struct bake_source *ret, s
 	return 0;
 }
 
-/* The version that `latest` was at this run, as the API shows it. */
+/* The version that `latest` was at this run, as the API shows it; a managed image has none. */
 static int patch_exact(struct template_run *t, struct err *err)
 {
 	const char *exact = json_str_at(t->record, "source.exactVersion");
+	const char *type = json_str_at(t->doc, "properties.source.type");
 	json_t *patch;
 
-	if (!exact)
+	if (!exact || str_eq(type, "ManagedImage"))
 		return 0;
 	patch = json_pack("{s:{s:{s:s}}}", "properties", "source", "exactVersion", exact);
 	return patch ? arm_job_patch(t->job, patch, false, err) : no_memory(err);
