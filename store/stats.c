@@ -66,13 +66,13 @@ static int see_chunk(void *arg, const struct digest *name, struct err *err)
 static json_t *root_json(const struct stats *t, const struct root_copy *c)
 {
 	auto_json json_t *profile = NULL;
+	uint64_t plain = t->chunks * (uint64_t) CHUNK_BYTES;
 	char when[ISO_MAX];
 
 	(void) store_profile_get(t->s, t->region, &c->disk, &profile, NULL);
 	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:b}", "kind", c->kind,
 			 "id", c->id, "sizeBytes", (json_int_t) c->disk.size_bytes, "chunks",
-			 (json_int_t) t->chunks, "plainBytes",
-			 (json_int_t) (t->chunks * (uint64_t) CHUNK_BYTES), "storedBytes",
+			 (json_int_t) t->chunks, "plainBytes", (json_int_t) plain, "storedBytes",
 			 (json_int_t) t->total, "uniqueBytes", (json_int_t) t->unique,
 			 "sharedBytes", (json_int_t) (t->total - t->unique), "createdTime",
 			 c->created_us ? time_iso(c->created_us, when) : NULL, "bootProfile",
