@@ -23,7 +23,8 @@
 #include "base/buf.h"
 #include "base/file.h"
 
-#define PORT "5432"
+#define ARGS_MAX 32
+#define PORT     "5432"
 
 struct pg {
 	char dir[64];
@@ -53,10 +54,17 @@ static bool find_bin(char *dst, size_t size)
 static pid_t spawn(struct pg *pg, const char *const argv[], bool lasts)
 {
 	char path[160];
+	const char *full[ARGS_MAX];
 	pid_t parent = getpid(), pid;
+	size_t n = 0;
 	int null;
 
+	/* By its whole name: these programs look for each other where they were started from. */
 	(void) snprintf(path, sizeof(path), "%s/%s", pg->bin, argv[0]);
+	do
+		full[n] = n ? argv[n] : path;
+	while (full[n] && ++n < ARGS_MAX);
+	assert_true(n < ARGS_MAX);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid > 0)
@@ -71,7 +79,7 @@ static pid_t spawn(struct pg *pg, const char *const argv[], bool lasts)
 	null = open("server.log", O_WRONLY | O_CREAT | O_APPEND, 0600);
 	if (null >= 0)
 		(void) dup2(null, 2);
-	(void) execv(path, (char *const *) (uintptr_t) argv);
+	(void) execv(path, (char *const *) (uintptr_t) full);
 	_exit(127);
 }
 
