@@ -31,6 +31,6 @@ for rule in PIN TOKEN HOLD STAMP RECHECK; do
 done
 check without-CLAIM broken CLAIM -DNO_CLAIM -DWRITERS=1 -DCOLLECTORS=2 -DCYCLES=1 -DDELETES=0
 [ "${EXHAUST:-}" = long ] || exit 0
-check two-hosts holds hosts -DWRITERS=1 -DCOLLECTORS=2 -DCYCLES=1 -DDELETES=1
-check two-cycles holds cycles -DWRITERS=1 -DCYCLES=2 -DDELETES=1
-check two-writers holds writers -DWRITERS=2 -DCYCLES=1 -DDELETES=1
+long_part gc_model two-hosts holds hosts -DWRITERS=1 -DCOLLECTORS=2 -DCYCLES=1 -DDELETES=1
+long_part gc_model two-cycles holds cycles -DWRITERS=1 -DCYCLES=2 -DDELETES=1
+long_part gc_model two-writers holds writers -DWRITERS=2 -DCYCLES=1 -DDELETES=1

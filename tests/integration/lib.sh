@@ -88,3 +88,19 @@ template() {
 	    targetRegions: [{name: "eastus"}]}]}
 	  + (if $val == [] then {} else {validate: {inVMValidations: $val}} end))}' >"$T/$1.json"
 }
+
+# long_part LOG NAME COMMAND...: one part of a long run. Its end is noted in tests/results/LOG.log with
+# the commit, its last line of output and its seconds; a part that passed at this commit is not done
+# again, so a run that was stopped goes on.
+long_part() {
+	local log=$SRC/tests/results/$1.log name=$2 commit start=$SECONDS got=0
+	shift 2
+	commit=$(git -C "$SRC" rev-parse --short HEAD)
+	mkdir -p "$SRC/tests/results"
+	grep -qs "^$commit $name status 0 " "$log" && { echo "ok $name"; return; }
+	"$@" >"$T/part.out" 2>&1 || got=$?
+	echo "$commit $name status $got seconds $((SECONDS - start)): $(tail -n 1 "$T/part.out")" >>"$log"
+	[ $got = 0 ] && { echo "ok $name"; return; }
+	tail -n 40 "$T/part.out" | sed 's/^/  | /'
+	echo "not ok $name"
+}
