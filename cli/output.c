@@ -345,13 +345,10 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 	struct err e = ERR_INIT;
 	auto_free char *text = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = vstrf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		text = NULL;
 	err_set(&e, -EINVAL, "%s", text ? text : "bad command line");
 	err_arm(&e, "UsageError");
 	(void) cli_fail(cli, &e);

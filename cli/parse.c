@@ -100,15 +100,12 @@ static int bad(struct parser *p, const char *hint, const char *fmt, ...)
 	const char *who = parser_who(p);
 	auto_free char *text = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = vstrf(fmt, ap);
 	va_end(ap);
-	if (n < 0) {
-		text = NULL;
+	if (!text)
 		return err_set(p->err, -ENOMEM, "command line");
-	}
 	err_set(p->err, -EINVAL, "%s", text);
 	if (hint)
 		err_hint(p->err, "did you mean '%s'?", hint);

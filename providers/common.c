@@ -35,15 +35,12 @@ int refuse(struct err *err, int code, const char *arm, const char *target, const
 {
 	auto_free char *text = NULL;
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	text = vstrf(fmt, ap);
 	va_end(ap);
-	if (n < 0) {
-		text = NULL;
+	if (!text)
 		return no_memory(err);
-	}
 	err_set(err, code, "%s", text);
 	if (arm)
 		err_arm(err, arm);

@@ -18,8 +18,7 @@ int host_virt_err(struct err *err, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&what, fmt, ap) < 0)
-		what = NULL;
+	what = vstrf(fmt, ap);
 	va_end(ap);
 	if (e && e->code == VIR_ERR_NO_DOMAIN)
 		code = -ECHILD;
