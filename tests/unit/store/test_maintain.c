@@ -8,22 +8,44 @@
 
 #include "util.h"
 
+#include "meta/meta.h"
 #include "store/maintain.h"
+#include "support/dbs.h"
 
 #define MIB (1024u * 1024u)
 
 struct fixture {
-	char *dir, *sdir;
+	struct dbs *db;
+	char *dir; /* of the database's fixture */
+	char *sdir, *region;
+	struct meta *meta;
 	struct store *s;
 };
+
+static int open_store(struct fixture *f, struct err *err)
+{
+	const struct store_region_config region = {.name = "local", .url = f->region};
+	int r = meta_open(f->db->url, &f->meta, err);
+	const struct store_config c = {
+		.dir = f->sdir, .meta = f->meta, .regions = &region, .n_regions = 1};
+
+	return r < 0 ? r : store_open(&c, &f->s, err);
+}
+
+static void close_store(struct fixture *f)
+{
+	store_close(f->s);
+	f->s = NULL;
+	meta_close(f->meta);
+	f->meta = NULL;
+}
 
 static void reopen(struct fixture *f)
 {
 	auto_err struct err e = ERR_INIT;
 
-	store_close(f->s);
-	f->s = NULL;
-	assert_ok(store_open_dir(f->sdir, false, &f->s, &e), e);
+	close_store(f);
+	assert_ok(open_store(f, &e), e);
 }
 
 static int setup(void **state)
@@ -31,8 +53,12 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->dir = scratch_new();
+	if (dbs_setup(state) < 0)
+		return -1;
+	f->db = *state;
+	f->dir = f->db->dir;
 	f->sdir = path_join(f->dir, "store");
+	f->region = path_join(f->dir, "region");
 	reopen(f);
 	*state = f;
 	return 0;
@@ -41,12 +67,13 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	void *db = f->db;
 
-	store_close(f->s);
-	scratch_free(f->dir);
+	close_store(f);
 	free(f->sdir);
+	free(f->region);
 	free(f);
-	return 0;
+	return dbs_teardown(&db);
 }
 
 static struct disk_ref add(struct store *s, int fd, const char *name)
@@ -176,18 +203,15 @@ static void a_dead_writers_packs_go(void **state)
 	siginfo_t si;
 	pid_t pid;
 
-	store_close(f->s);
-	f->s = NULL;
+	close_store(f);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		struct store_session *ss = NULL;
-		struct store *s = NULL;
 		struct disk_ref d;
 
 		/* Ends as by a crash: nothing is closed, no root. */
-		if (store_open_dir(f->sdir, false, &s, NULL) < 0 ||
-		    store_session_begin(s, "test", &ss, NULL) < 0 ||
+		if (open_store(f, NULL) < 0 || store_session_begin(f->s, "test", &ss, NULL) < 0 ||
 		    store_ingest(ss, 0, a, 0, NULL, NULL, &d, NULL, NULL) < 0)
 			_exit(1);
 		_exit(0);
@@ -292,7 +316,7 @@ static void damage_is_found_never_served_and_healed(void **state)
 		struct store_check_result c;
 		auto_free char *path = path_join(f->dir, "bad");
 
-		damage_pack(f->sdir, how);
+		damage_pack(f->region, how);
 		reopen(f);
 		out = new_file(f->dir, "bad");
 		if (how < 3) /* a broken trailer hides nothing from the lookup */
@@ -341,19 +365,17 @@ static void killed_writers_leave_a_working_store(void **state)
 		char go;
 		pid_t pid;
 
-		store_close(f->s);
-		f->s = NULL;
+		close_store(f);
 		assert_int_equal(pipe2(p, O_CLOEXEC), 0);
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0) {
 			struct store_session *ss = NULL;
-			struct store *s = NULL;
 			struct disk_ref x;
-			int r = store_open_dir(f->sdir, false, &s, NULL);
+			int r = open_store(f, NULL);
 
 			if (r >= 0)
-				r = store_session_begin(s, "test", &ss, NULL);
+				r = store_session_begin(f->s, "test", &ss, NULL);
 			(void) !write(p[1], r >= 0 ? "y" : "n", 1);
 			if (r >= 0)
 				r = store_ingest(ss, 0, a, 0, NULL, NULL, &x, NULL, NULL);
@@ -405,10 +427,30 @@ static void stats_add_up(void **state)
 	assert_true((uint64_t) (unique + shared) > stored(f) * 9 / 10);
 }
 
+static void lose_database(const struct fixture *f)
+{
+	static const char *const files[] = {"kiln.db", "kiln.db-wal", "kiln.db-shm"};
+	const char *schema = strstr(f->db->url, "%3D");
+	auto_free char *sql = schema ? strf("DROP SCHEMA %s CASCADE", schema + 3) : NULL;
+	auto_free char *again = schema ? strf("CREATE SCHEMA %s", schema + 3) : NULL;
+
+	if (f->db->pg) {
+		assert_non_null(sql);
+		assert_non_null(again);
+		pg_sql_run(f->db->pg, sql, NULL, 0);
+		pg_sql_run(f->db->pg, again, NULL, 0);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		auto_free char *path = path_join(f->dir, files[i]);
+
+		(void) unlink(path);
+	}
+}
+
 /* A lost database: every pack stays and can be adopted. */
 static void lost_database_stops_collection(void **state)
 {
-	static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm"};
 	struct fixture *f = *state;
 	auto_fd int in = disk_file(f->dir, "in", 4 * MIB, 1, 11);
 	auto_err struct err e = ERR_INIT;
@@ -418,13 +460,8 @@ static void lost_database_stops_collection(void **state)
 
 	(void) add(f->s, in, "a");
 	before = stored(f);
-	store_close(f->s);
-	f->s = NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		auto_free char *path = path_join(f->sdir, files[i]);
-
-		(void) unlink(path);
-	}
+	close_store(f);
+	lose_database(f);
 	reopen(f);
 	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal(store_gc(f->s, 0, false, NULL, &g, &e), -ESTALE);
@@ -462,20 +499,19 @@ static void cold_packs_are_compressed_harder(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-	const struct CMUnitTest tests[] = {
-		T(cold_packs_are_compressed_harder),
-		T(what_is_alive_stays_and_the_rest_goes),
-		T(a_condemned_pack_comes_back_with_its_content),
-		T(a_sessions_packs_are_not_taken),
-		T(a_dead_writers_packs_go),
-		T(chains_survive_the_death_of_their_past),
-		T(damage_is_found_never_served_and_healed),
-		T(the_index_can_be_lost),
-		T(killed_writers_leave_a_working_store),
-		T(stats_add_up),
-		T(lost_database_stops_collection),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(cold_packs_are_compressed_harder),
+		DBS_TEST(what_is_alive_stays_and_the_rest_goes),
+		DBS_TEST(a_condemned_pack_comes_back_with_its_content),
+		DBS_TEST(a_sessions_packs_are_not_taken),
+		DBS_TEST(a_dead_writers_packs_go),
+		DBS_TEST(chains_survive_the_death_of_their_past),
+		DBS_TEST(damage_is_found_never_served_and_healed),
+		DBS_TEST(the_index_can_be_lost),
+		DBS_TEST(killed_writers_leave_a_working_store),
+		DBS_TEST(stats_add_up),
+		DBS_TEST(lost_database_stops_collection),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return dbs_run_with("store upkeep", tests, ARRAY_SIZE(tests), setup, teardown);
 }

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store as its users see it: what goes in comes out, costs what it changes, and moves. */
+#include "meta/meta.h"
+#include "support/dbs.h"
 #include "util.h"
 
 #define MIB (1024u * 1024u)
 
 struct fixture {
-	char *dir;
+	struct dbs *db;
+	char *dir; /* of the database's fixture */
+	struct meta *meta;
 	struct store *s;
 };
 
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	struct store_region_config region = {.name = "local"};
+	struct store_config c = {.regions = &region, .n_regions = 1};
 	auto_err struct err e = ERR_INIT;
-	auto_free char *sdir = NULL;
+	auto_free char *sdir = NULL, *url = NULL;
 
 	assert_non_null(f);
-	f->dir = scratch_new();
-	sdir = path_join(f->dir, "store");
-	assert_ok(store_open_dir(sdir, false, &f->s, &e), e);
+	if (dbs_setup(state) < 0)
+		return -1;
+	f->db = *state;
+	f->dir = f->db->dir;
+	assert_ok(meta_open(f->db->url, &f->meta, &e), e);
+	c.meta = f->meta;
+	c.dir = sdir = path_join(f->dir, "store");
+	region.url = url = path_join(f->dir, "region");
+	assert_ok(store_open(&c, &f->s, &e), e);
 	*state = f;
 	return 0;
 }
@@ -26,11 +38,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	void *db = f->db;
 
 	store_close(f->s);
-	scratch_free(f->dir);
+	meta_close(f->meta);
 	free(f);
-	return 0;
+	return dbs_teardown(&db);
 }
 
 static struct disk_ref ingest(struct fixture *f, int fd, const char *name, struct store_stats *st)
@@ -447,26 +460,25 @@ static void the_highest_revision_wins(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-	const struct CMUnitTest tests[] = {
-		T(ingested_disks_come_back),
-		T(same_content_costs_nothing),
-		T(holes_and_zeros_cost_nothing),
-		T(a_pipe_gives_the_same_disk),
-		T(commits_equal_a_full_ingest),
-		T(small_changes_cost_little),
-		T(a_disk_can_grow),
-		T(a_chain_of_commits_stays_readable),
-		T(commit_needs_a_live_parent),
-		T(bad_extents_are_refused),
-		T(restore_in_place_writes_what_differs),
-		T(diff_names_the_changed_ranges),
-		T(readers_see_every_byte_and_hole),
-		T(an_unknown_disk_cannot_be_opened),
-		T(roots_are_kept_and_removed),
-		T(manifests_are_found_by_digest),
-		T(the_highest_revision_wins),
+	static const struct dbs_test tests[] = {
+		DBS_TEST(ingested_disks_come_back),
+		DBS_TEST(same_content_costs_nothing),
+		DBS_TEST(holes_and_zeros_cost_nothing),
+		DBS_TEST(a_pipe_gives_the_same_disk),
+		DBS_TEST(commits_equal_a_full_ingest),
+		DBS_TEST(small_changes_cost_little),
+		DBS_TEST(a_disk_can_grow),
+		DBS_TEST(a_chain_of_commits_stays_readable),
+		DBS_TEST(commit_needs_a_live_parent),
+		DBS_TEST(bad_extents_are_refused),
+		DBS_TEST(restore_in_place_writes_what_differs),
+		DBS_TEST(diff_names_the_changed_ranges),
+		DBS_TEST(readers_see_every_byte_and_hole),
+		DBS_TEST(an_unknown_disk_cannot_be_opened),
+		DBS_TEST(roots_are_kept_and_removed),
+		DBS_TEST(manifests_are_found_by_digest),
+		DBS_TEST(the_highest_revision_wins),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return dbs_run_with("store", tests, ARRAY_SIZE(tests), setup, teardown);
 }
