@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "arm/flood.h"
 #include "arm/grants.h"
 #include "arm/internal.h"
 
@@ -23,6 +24,8 @@ int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 	if (r >= 0)
 		r = grants_cache_new(&arm->grants, err);
 	if (r >= 0)
+		r = flood_new(&arm->flood);
+	if (r >= 0)
 		grants_watch(arm);
 	if (r >= 0)
 		r = arm_expire(arm, err);
@@ -46,6 +49,9 @@ void arm_free(struct arm *arm)
 {
 	if (!arm)
 		return;
+	if (arm->flood)
+		audit_omitted(arm);
+	flood_free(arm->flood);
 	strv_free(arm->operation_types);
 	grants_cache_free(arm->grants);
 	free(arm->owner);
@@ -218,6 +224,7 @@ static int remember(struct request *rq)
 static int audit(struct request *rq, const char *result, const char *code)
 {
 	const struct audit_event e = {
+		.class = code ? AUDIT_FAILURE : AUDIT_CHANGE,
 		.who = rq->req->who,
 		.action = rq->action,
 		.id = rq->route.id.text,
@@ -307,6 +314,7 @@ static int authorize(struct request *rq)
 		r = audit(rq, "Denied", "AuthorizationFailed");
 		if (r >= 0) {
 			err_move(&rq->err, &denial);
+			rq->audited = true;
 			r = -EACCES;
 		}
 		err_done(&denial);
@@ -422,6 +430,7 @@ void request_run(struct arm *arm, const struct arm_request *req, const char *par
 		if (rq.err.code == 0)
 			(void) err_set(&rq.err, r, "%s", strerrordesc_np(-r));
 		respond_error(&rq);
+		audit_failure(&rq);
 	}
 	ret->type = rq.route.type ? rq.route.type->name : NULL;
 	json_decref(rq.body);

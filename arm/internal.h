@@ -4,6 +4,7 @@
 #define KILN_ARM_INTERNAL_H
 
 #include "arm/arm.h"
+#include "arm/audit.h"
 #include "arm/query.h"
 #include "arm/shape.h"
 #include "base/timeutil.h"
@@ -20,11 +21,13 @@
 #define ARM_RECORDS_US (7 * 24 * 3600 * INT64_C(1000000)) /* operations stay readable */
 #define ARM_KEYS_US    (24 * 3600 * INT64_C(1000000))     /* idempotency keys stay */
 
+struct flood;
 struct grants_cache;
 struct request;
 struct arm {
 	struct arm_config config;
 	struct grants_cache *grants; /* grants.h */
+	struct flood *flood;         /* flood.h */
 	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
 	char *owner;            /* owned: this process, for leases */
 };
@@ -87,17 +90,10 @@ json_t *principal_json(const struct arm_principal *who);
 
 /* ---- audit.c ------------------------------------------------------------------------------ */
 
-struct audit_event {
-	const struct arm_principal *who;
-	const char *action; /* RBAC action */
-	const char *id;     /* resource */
-	const char *method;
-	const char *result; /* "Success", "Denied", "Accepted", "Failed", ... */
-	const char *request_id, *correlation_id, *operation_id;
-	const char *code; /* ARM error code, or NULL */
-	int status;       /* HTTP; 0 = not of an answer */
-};
-int audit_event(struct arm *arm, const struct audit_event *e, struct err *err);
+/** audit_failure() - record that a change failed, after its transaction and with its response. */
+void audit_failure(struct request *rq);
+/** audit_omitted() - record how many failures were not, when @arm ends. */
+void audit_omitted(struct arm *arm);
 
 /* ---- One request -------------------------------------------------------------------------- */
 
@@ -115,6 +111,7 @@ struct request {
 	bool port;               /* handled by an arm_port */
 	bool partial;            /* a list of what the caller may read of it, not of all */
 	bool changed;            /* something was written: goes to the audit log */
+	bool audited;            /* its failure is there already */
 	struct err err;
 };
 

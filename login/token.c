@@ -336,7 +336,7 @@ static void wipe(char *s)
 int token_endpoint(struct login_call *c)
 {
 	struct grant g = {.call = c};
-	int r = run(&g);
+	int r = login_record(&g, run(&g));
 
 	if (r < 0 && g.basic_id && c->status == 401)
 		(void) reply_header(c, "WWW-Authenticate", "Basic realm=\"kiln\"");

@@ -22,4 +22,8 @@ const char *form(const struct grant *g, const char *key);
 /** token_issue() - the answer for @g->principal. */
 int token_issue(struct grant *g);
 
+/** login_record() - put the end of a request, @r, into the audit log. Return: @r, or why a login
+ *  could not be recorded: then there was none. */
+int login_record(struct grant *g, int r);
+
 #endif

@@ -62,8 +62,21 @@ static json_t *sub_status(const json_t *record)
 		int status;
 		const char *name;
 	} names[] = {
-		{200, "OK"},        {201, "Created"},   {202, "Accepted"},
-		{204, "NoContent"}, {403, "Forbidden"}, {409, "Conflict"},
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "NoContent"},
+		{400, "BadRequest"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "NotFound"},
+		{405, "MethodNotAllowed"},
+		{409, "Conflict"},
+		{412, "PreconditionFailed"},
+		{413, "RequestEntityTooLarge"},
+		{429, "TooManyRequests"},
+		{500, "InternalServerError"},
+		{503, "ServiceUnavailable"},
 	};
 	int status = (int) json_int_at(record, "status", 0);
 	const char *name = "";
@@ -76,17 +89,30 @@ static json_t *sub_status(const json_t *record)
 			       : json_string(""));
 }
 
-static json_t *properties_of(const json_t *record)
-{
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "eventCategory", "Administrative", "entity",
-			 text(record, "resourceId"), "message", text(record, "action"),
-			 "statusCode", text(record, "code"), "serviceRequestId",
-			 text(record, "requestId"));
-}
-
 static int put(json_t *j, const char *key, json_t *value)
 {
 	return value && json_object_set_new(j, key, value) >= 0 ? 0 : -ENOMEM;
+}
+
+/* Text each: clients take them for a map of strings. */
+static json_t *properties_of(const json_t *record)
+{
+	auto_json json_t *sub = sub_status(record);
+	auto_json json_t *j = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s}", "eventCategory", "Administrative", "entity",
+		text(record, "resourceId"), "message", text(record, "action"), "statusCode",
+		text(sub, "value"), "serviceRequestId", text(record, "requestId"));
+	const char *code = text(record, "code"), *proof = text(record, "credentialId");
+	int64_t omitted = json_int_at(record, "omitted", 0);
+	int r = sub && j ? 0 : -ENOMEM;
+
+	if (r >= 0 && *code)
+		r = put(j, "statusMessage", json_strf("{\"error\":{\"code\":\"%s\"}}", code));
+	if (r >= 0 && *proof)
+		r = put(j, "credentialId", json_string(proof));
+	if (r >= 0 && omitted > 0)
+		r = put(j, "omittedEvents", json_strf("%lld", (long long) omitted));
+	return r < 0 ? NULL : take_ptr(j);
 }
 
 static int fill_who(json_t *j, const json_t *record, const struct arm_config *config)
@@ -130,8 +156,9 @@ static int fill_what(json_t *j, const json_t *record)
 		r = put(j, "operationName", pair(text(record, "action")));
 	if (r >= 0)
 		r = put(j, "httpRequest",
-			json_pack("{s:s, s:s}", "clientRequestId", text(record, "requestId"),
-				  "method", text(record, "method")));
+			json_pack("{s:s, s:s, s:s}", "clientRequestId", text(record, "requestId"),
+				  "clientIpAddress", text(record, "peer"), "method",
+				  text(record, "method")));
 	return r;
 }
 

@@ -44,6 +44,22 @@ static void changes_and_denials_are_events(void **state)
 	assert_true(json_array_size(json_object_get(h->body, "value")) >= 2);
 }
 
+static void failed_changes_are_events(void **state)
+{
+	struct harness *h = *state;
+
+	expect_error(h, "PUT", "~", R, "{'location':'westeurope'}", 409, "InvalidResourceLocation",
+		     "location");
+	assert_int_equal(count(h, "$" LOG "?$filter=" ALL "%20and%20status%20eq%20'Failed'"), 1);
+	assert_string_equal(text_at(h, "value.0.status.value"), "Failed");
+	assert_string_equal(text_at(h, "value.0.subStatus.value"), "Conflict");
+	assert_string_equal(text_at(h, "value.0.level"), "Error");
+	assert_string_equal(text_at(h, "value.0.properties.statusCode"), "Conflict");
+	assert_string_equal(text_at(h, "value.0.properties.statusMessage"),
+			    "{\"error\":{\"code\":\"InvalidResourceLocation\"}}");
+	assert_string_equal(text_at(h, "value.0.httpRequest.method"), "PUT");
+}
+
 static void a_range_is_needed(void **state)
 {
 	struct harness *h = *state;
@@ -83,6 +99,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(changes_and_denials_are_events, harness_setup,
+						harness_teardown),
+		cmocka_unit_test_setup_teardown(failed_changes_are_events, harness_setup,
 						harness_teardown),
 		cmocka_unit_test_setup_teardown(a_range_is_needed, harness_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(pages, harness_setup, harness_teardown),

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "login/jwt.h"
+#include "meta/audit.h"
 
 #define KEYS "/providers/Kiln.Identity/tokenKeys"
 
@@ -156,6 +157,59 @@ static void guessing_is_slowed_down_for_the_one_who_guesses(void **state)
 	token_ok(c, ADFS, secret_form(id, secret));
 	c->peer = "192.0.2.7"; /* and what was right is known again */
 	token_ok(c, ADFS, secret_form(id, secret));
+}
+
+static int last_login(void *arg, int64_t seq, const json_t *record)
+{
+	json_t **ret = arg;
+
+	if (str_eq(json_str_at(record, "action"), "Kiln.Identity/tokens/issue/action")) {
+		json_decref(*ret);
+		*ret = json_incref((json_t *) (uintptr_t) record);
+	}
+	return 0;
+}
+
+static void logins_are_in_the_audit_log(void **state)
+{
+	struct client *c = *state;
+	auto_json json_t *last = NULL;
+	char secret[80], id[40], what[64];
+	struct audit_head head;
+	unsigned n = 0;
+
+	(void) make_ci(c, secret, sizeof(secret));
+	(void) snprintf(id, sizeof(id), "%s", app_id(c, "ci"));
+	c->peer = "192.0.2.7";
+	token_ok(c, ADFS, secret_form(id, secret));
+	assert_int_equal(audit_each(c->h->app->meta, 0, 1000, last_login, &last, NULL), 0);
+	assert_string_equal(json_str_at(last, "result"), "Success");
+	assert_string_equal(json_str_at(last, "principalName"), "ci");
+	assert_string_equal(json_str_at(last, "peer"), "192.0.2.7");
+	assert_memory_equal(json_str_at(last, "credentialId"), "pwd:", 4);
+	assert_int_equal(json_int_at(last, "status", 0), 200);
+
+	token_bad(c, ADFS, secret_form(id, "wrong"), 401, "invalid_client", 7000215);
+	assert_int_equal(audit_each(c->h->app->meta, 0, 1000, last_login, &last, NULL), 0);
+	assert_string_equal(json_str_at(last, "result"), "Failed");
+	assert_string_equal(json_str_at(last, "code"), "invalid_client AADSTS7000215");
+	assert_int_equal(json_int_at(last, "status", 0), 401);
+	assert_string_equal(json_str_at(last, "principalName"), "ci"); /* whose secret it was not */
+	{
+		auto_free char *text = json_compact(last);
+
+		assert_null(strstr(text, "wrong"));
+		assert_null(strstr(text, secret));
+	}
+	/* one address cannot fill the log, and no name that it makes up */
+	assert_int_equal(audit_head(c->h->app->meta, &head, NULL), 0);
+	n = (unsigned) head.seq;
+	for (int i = 0; i < 100; i++) {
+		(void) snprintf(what, sizeof(what), "00000000-0000-0000-0000-%012d", i);
+		token_bad(c, ADFS, secret_form(what, secret), 400, "unauthorized_client", 700016);
+	}
+	assert_int_equal(audit_head(c->h->app->meta, &head, NULL), 0);
+	assert_in_range(head.seq, n + 10, n + 60);
 }
 
 /* ---- Revocation ----------------------------------------------------------------------------- */
@@ -563,6 +617,7 @@ int main(void)
 		T(every_way_of_asking),
 		T(refusals_have_their_numbers),
 		T(guessing_is_slowed_down_for_the_one_who_guesses),
+		T(logins_are_in_the_audit_log),
 		T(removing_the_secret_ends_its_tokens),
 		T(disabling_and_deleting_end_tokens),
 		T(groups_are_looked_up_not_carried),
