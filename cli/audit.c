@@ -77,7 +77,8 @@ static const struct cli_option list_options[] = {
 const struct cli_command cmd_audit_list = {
 	.name = "audit list",
 	.summary = "who changed what, and who was refused",
-	.help = "The audit log, newest first: changes, also failed ones, denials, logins and reads of\n"
+	.help = "The audit log, newest first: changes, also failed ones, denials, logins and reads "
+		"of\n"
 		"secrets.\n"
 		"\n"
 		"Example:\n"
