@@ -12,9 +12,12 @@
 /* ---- list ----------------------------------------------------------------------------------- */
 
 static const struct cli_column columns[] = {
-	{"TIME", "eventTimestamp"},           {"CALLER", "caller"},
-	{"OPERATION", "operationName.value"}, {"STATUS", "status.value"},
-	{"RESOURCE", "resourceId"},           {NULL},
+	{"TIME", "eventTimestamp", CELL_TIME},
+	{"CALLER", "caller"},
+	{"OPERATION", "operationName.value"},
+	{"STATUS", "status.value"},
+	{"RESOURCE", "resourceId"},
+	{NULL},
 };
 
 static int take(void *arg, json_t *item)

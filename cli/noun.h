@@ -27,7 +27,8 @@ struct cli_noun {
 	bool located;      /* a new one has a location: its parent's, unless -l says another */
 	const char *body;  /* JSON that a new one starts from, or NULL */
 	const struct cli_column *columns;
-	const char *part;             /* `show` prints this part of the document, or NULL = all */
+	const char *newest; /* lists are sorted by this time, newest first; NULL = as they come */
+	const char *part;   /* `show` prints this part of the document, or NULL = all */
 	const struct cli_noun *below; /* what `delete --dry-run` lists beneath it, or NULL */
 };
 

@@ -107,9 +107,9 @@ const struct cli_command cmd_resource_list = {
 /* ---- Versions ------------------------------------------------------------------------------- */
 
 static const struct cli_column version_columns[] = {
-	{"VERSION", "name"},
+	{"VERSION", "id", CELL_NAMES},
 	{"STATE", "properties.provisioningState"},
-	{"PUBLISHED", "properties.publishingProfile.publishedDate"},
+	{"PUBLISHED", "properties.publishingProfile.publishedDate", CELL_TIME},
 	{">SIZE", "properties.kiln.disk.sizeBytes", CELL_SIZE},
 	{"REPLICAS", "properties.replicationStatus.summary", CELL_REPLICAS},
 	{"EXCLUDED", "properties.publishingProfile.excludeFromLatest"},
@@ -153,10 +153,12 @@ static const struct cli_option version_update[] = {
 
 const struct cli_command cmd_version_list = {
 	.name = "version list",
-	.args = "GALLERY/DEFINITION",
-	.summary = "list the versions of an image definition",
-	.help = "Versions in ascending order with their state, size and replicas.\n\n"
+	.args = "[GALLERY[/DEFINITION]]",
+	.summary = "list image versions: of a definition, of a gallery, or all",
+	.help = "Versions of a definition in ascending order with their state, size and "
+		"replicas.\n\n"
 		"Examples:\n"
+		"  kiln version list\n"
 		"  kiln version list golden/debian-12\n"
 		"  kiln version list golden/debian-12 -g images --json",
 	.options = verb_list_options,
@@ -215,7 +217,7 @@ const struct cli_command cmd_version_delete = {
 /* ---- Definitions ---------------------------------------------------------------------------- */
 
 static const struct cli_column definition_columns[] = {
-	{"DEFINITION", "name"},
+	{"DEFINITION", "id", CELL_NAMES},
 	{"OS", "properties.osType"},
 	{"OS STATE", "properties.osState"},
 	{"GENERATION", "properties.hyperVGeneration"},
@@ -259,9 +261,9 @@ static const struct cli_option definition_create[] = {
 
 const struct cli_command cmd_definition_list = {
 	.name = "definition list",
-	.args = "GALLERY",
-	.summary = "list the image definitions of a gallery",
-	.help = "Example:\n  kiln definition list golden",
+	.args = "[GALLERY]",
+	.summary = "list image definitions, of one gallery or all",
+	.help = "Examples:\n  kiln definition list\n  kiln definition list golden",
 	.options = verb_list_options,
 	.run = verb_list,
 	.noun = &noun_definition,

@@ -115,9 +115,9 @@ const struct cli_command cmd_lock_delete = {
 /* ---- Gallery applications ------------------------------------------------------------------- */
 
 static const struct cli_column application_version_columns[] = {
-	{"VERSION", "name"},
+	{"VERSION", "id", CELL_NAMES},
 	{"STATE", "properties.provisioningState"},
-	{"PUBLISHED", "properties.publishingProfile.publishedDate"},
+	{"PUBLISHED", "properties.publishingProfile.publishedDate", CELL_TIME},
 	{"REPLICAS", "properties.replicationStatus.summary", CELL_REPLICAS},
 	{"SOURCE", "properties.publishingProfile.source.mediaLink", .wide = true},
 	{"ID", "id", .wide = true},
@@ -132,7 +132,7 @@ static const struct cli_noun noun_application_version = {
 	.columns = application_version_columns,
 };
 static const struct cli_column application_columns[] = {
-	{"APPLICATION", "name"},
+	{"APPLICATION", "id", CELL_NAMES},
 	{"OS", "properties.supportedOSType"},
 	{"DESCRIPTION", "properties.description"},
 	{"ID", "id", .wide = true},
@@ -173,9 +173,9 @@ static const struct cli_option application_version_create[] = {
 
 const struct cli_command cmd_application_list = {
 	.name = "application list",
-	.args = "GALLERY",
-	.summary = "list the applications of a gallery",
-	.help = "Example:\n  kiln application list golden",
+	.args = "[GALLERY]",
+	.summary = "list gallery applications, of one gallery or all",
+	.help = "Examples:\n  kiln application list\n  kiln application list golden",
 	.options = verb_list_options,
 	.run = verb_list,
 	.noun = &noun_application,

@@ -7,11 +7,11 @@ static const struct cli_column run_columns[] = {
 	{"RUN", "name"},
 	{"TEMPLATE", "properties.templateId", CELL_LAST},
 	{"STATE", "properties.state"},
-	{"STARTED", "properties.startTime"},
+	{"STARTED", "properties.startTime", CELL_TIME},
 	{">SECONDS", "properties.seconds"},
 	{">STEPS", "properties.steps", CELL_COUNT},
 	{">RAN", "properties.ran"},
-	{"ENDED", "properties.endTime", .wide = true},
+	{"ENDED", "properties.endTime", CELL_TIME, .wide = true},
 	{"SOURCE", "properties.source.id", .wide = true},
 	{"DISK", "properties.artifact.disk.digest", .wide = true},
 	{"OUTPUTS", "properties.outputs", CELL_LIST, .wide = true},
@@ -23,6 +23,7 @@ static const struct cli_noun noun_run = {
 	.type = "Kiln.Images/runs",
 	.one = "run",
 	.columns = run_columns,
+	.newest = "properties.startTime",
 };
 
 /* What the steps took and left, of one run. */
@@ -46,8 +47,8 @@ static const struct cli_noun noun_step = {
 
 const struct cli_command cmd_runs_list = {
 	.name = "runs list",
-	.summary = "list the runs of image templates",
-	.help = "Example:\n  kiln runs list",
+	.summary = "list the runs of image templates, newest first",
+	.help = "Example:\n  kiln runs",
 	.options = verb_list_options,
 	.run = verb_list,
 	.noun = &noun_run,

@@ -12,7 +12,7 @@ static const struct cli_column template_columns[] = {
 	{"SOURCE", "properties.source.type"},
 	{"STEPS", "properties.customize", CELL_COUNT},
 	{"LAST RUN", "properties.lastRunStatus.runState"},
-	{"ENDED", "properties.lastRunStatus.endTime"},
+	{"ENDED", "properties.lastRunStatus.endTime", CELL_TIME},
 	{"MESSAGE", "properties.lastRunStatus.message", .wide = true},
 	{"ID", "id", .wide = true},
 	{NULL},

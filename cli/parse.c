@@ -165,6 +165,13 @@ static int take_command(struct parser *p, const char *word)
 			return 0;
 		}
 		if (!cli_find(p->commands, word)) {
+			if (!*next || *next == '-') { /* a noun alone lists */
+				auto_free char *list = strf("%s list", word);
+
+				p->ret->args.cmd = list ? cli_find(p->commands, list) : NULL;
+				if (p->ret->args.cmd)
+					return 0;
+			}
 			similar = *next && *next != '-' ? cli_similar(p->commands, two) : NULL;
 			return similar ? bad(p, similar, "unknown command '%s'", two)
 				       : unknown_sub(p, word);

@@ -80,6 +80,35 @@ static void add_group(struct buf *out, const char *id)
 	}
 }
 
+/* The names of an id from the top on, without its types. */
+static void add_names(struct buf *out, const char *id)
+{
+	static const char word[] = "/providers/";
+	const char *p = id ? strstr(id, word) : NULL;
+
+	p = p ? strchr(p + strlen(word), '/') : NULL;
+	while (p && (p = strchr(p + 1, '/'))) { /* behind the type */
+		size_t n = strcspn(p + 1, "/");
+
+		if (out->len)
+			buf_addstr(out, "/");
+		buf_add(out, p + 1, n);
+		p = p[1 + n] ? p + 1 + n : NULL;
+	}
+}
+
+/* "2026-01-02T03:04:05.678901Z" without its microseconds. */
+static void add_time(struct buf *out, const char *iso)
+{
+	const char *dot = iso ? strchr(iso, '.') : NULL;
+
+	if (!iso)
+		return;
+	buf_add(out, iso, dot ? (size_t) (dot - iso) : strlen(iso));
+	if (dot)
+		buf_addstr(out, dot + 1 + strspn(dot + 1, "0123456789"));
+}
+
 static char *cell(const json_t *doc, const struct cli_column *c)
 {
 	const json_t *v = *c->path ? json_at(doc, c->path) : doc;
@@ -111,6 +140,12 @@ static char *cell(const json_t *doc, const struct cli_column *c)
 		break;
 	case CELL_GROUP:
 		add_group(&out, text);
+		break;
+	case CELL_NAMES:
+		add_names(&out, text);
+		break;
+	case CELL_TIME:
+		add_time(&out, text);
 		break;
 	case CELL_REPLICAS:
 		add_replicas(&out, v);

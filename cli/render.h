@@ -14,6 +14,8 @@ enum cli_cell {
 	CELL_MAP,      /* "key=value", joined by commas */
 	CELL_LAST,     /* the last part of an id */
 	CELL_GROUP,    /* the resource group of an id */
+	CELL_NAMES,    /* an id as commands take it: "golden/debian-12/1.0.0" */
+	CELL_TIME,     /* ISO 8601, without parts of a second */
 	CELL_REPLICAS, /* a replicationStatus.summary: "East US, West Europe 40%" */
 };
 struct cli_column {

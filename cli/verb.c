@@ -73,12 +73,35 @@ int noun_id(struct cli *cli, const struct cli_noun *n, const struct cli_args *ar
 	return *ret ? 0 : err_set(err, -ENOMEM, "%s", typed);
 }
 
-/* Where the nouns in (or under) @in are listed: "" = all that the subscription has. */
+/* How many names a command takes for @typed, "golden/debian-12" or an id. */
+static size_t names_in(const char *typed)
+{
+	const char *types = typed ? strstr(typed, "/providers/") : NULL;
+	size_t slashes = 0;
+
+	if (!typed)
+		return 0;
+	for (const char *p = types ? types + strlen("/providers/") : typed; *p; p++)
+		slashes += *p == '/';
+	return types ? slashes / 2 : slashes + 1;
+}
+
+/* "A/b/c/d" up to its type number @depth: "A/b" for 1. Caller frees. */
+static char *type_until(const char *type, size_t depth)
+{
+	const char *end = strchr(type, '/');
+
+	for (size_t i = 0; end && i < depth; i++)
+		end = strchr(end + 1, '/');
+	return end ? strndup(type, (size_t) (end - type)) : strdup(type);
+}
+
+/* Where the resources of @type in (or under) @in are listed; @in NULL = wherever they are. */
 static int list_path(struct cli *cli, const struct cli_noun *n, const struct cli_args *args,
-		     const char *in, char **ret, struct err *err)
+		     const char *type, const char *in, char **ret, struct err *err)
 {
 	const char *sub = cli->target->subscription_id, *group = cli_opt(args, "--group");
-	const char *last = n->type ? strrchr(n->type, '/') + 1 : NULL;
+	const char *last = type ? strrchr(type, '/') + 1 : NULL;
 	auto_free char *parent_type = NULL, *parent = NULL;
 	int r = 0;
 
@@ -90,14 +113,13 @@ static int list_path(struct cli *cli, const struct cli_noun *n, const struct cli
 	else if (n->scope == NOUN_SUBSCRIPTION)
 		*ret = strf("/subscriptions/%s/%s", sub, n->path);
 	else if (in && last) {
-		parent_type = strndup(n->type, (size_t) (last - 1 - n->type));
+		parent_type = strndup(type, (size_t) (last - 1 - type));
 		r = parent_type ? ref_find(cli, parent_type, in, group, &parent, err) : -ENOMEM;
 		*ret = r == 0 ? strf("%s/%s", parent, last) : NULL;
 	} else if (group)
-		*ret = strf("/subscriptions/%s/resourceGroups/%s/providers/%s", sub, group,
-			    n->type);
+		*ret = strf("/subscriptions/%s/resourceGroups/%s/providers/%s", sub, group, type);
 	else
-		*ret = strf("/subscriptions/%s/providers/%s", sub, n->type);
+		*ret = strf("/subscriptions/%s/providers/%s", sub, type);
 	return *ret ? 0 : r < 0 ? r : err_set(err, -ENOMEM, "list");
 }
 
@@ -119,18 +141,83 @@ static int list_item(void *arg, json_t *item)
 
 	if (l->noun->query_each && id)
 		r = ref_get(l->cli, id, l->noun->query, &whole, l->err);
-	if (r == -ENOENT) /* gone meanwhile */
+	if (r == -ENOENT) { /* gone meanwhile */
+		err_done(l->err);
 		return 0;
+	}
 	return r < 0 ? r : json_array_append(l->list, whole ? whole : item) < 0 ? -ENOMEM : 0;
+}
+
+/* Lists of one level after the other, down to those of the noun itself. */
+struct level {
+	struct lister *l;
+	const char *below; /* what of the type follows: "images/versions", or "" at the bottom */
+};
+
+static int level_item(void *arg, json_t *item)
+{
+	const struct level *here = arg;
+	const char *id = json_str_at(item, "id");
+	size_t n = strcspn(here->below, "/");
+	struct level next = {here->l, here->below[n] ? here->below + n + 1 : ""};
+	auto_free char *path = NULL;
+	int r;
+
+	if (!*here->below || !id)
+		return list_item(here->l, item);
+	path = strf("%s/%.*s", id, (int) n, here->below);
+	r = path ? target_each(here->l->cli, path, level_item, &next, here->l->err) : -ENOMEM;
+	if (r != -ENOENT)
+		return r;
+	err_done(here->l->err); /* gone meanwhile */
+	return 0;
+}
+
+struct by_time {
+	const char *time;
+	json_t *doc;
+};
+
+static int later_first(const void *a, const void *b)
+{
+	const char *x = ((const struct by_time *) a)->time;
+	const char *y = ((const struct by_time *) b)->time;
+
+	return strcmp(y ? y : "", x ? x : "");
+}
+
+/* ISO 8601 in UTC sorts as text does. */
+static int sort_newest(json_t **list, const char *path)
+{
+	size_t n = json_array_size(*list), i;
+	auto_free struct by_time *order = calloc(n + 1, sizeof(*order));
+	json_t *sorted = json_array(), *doc;
+	int r = order && sorted ? 0 : -ENOMEM;
+
+	json_array_foreach(*list, i, doc) if (r == 0) order[i] =
+		(struct by_time){json_str_at(doc, path), doc};
+	if (r == 0)
+		qsort(order, n, sizeof(*order), later_first);
+	for (i = 0; i < n && r == 0; i++)
+		r = json_array_append(sorted, order[i].doc) < 0 ? -ENOMEM : 0;
+	if (r < 0) {
+		json_decref(sorted);
+		return r;
+	}
+	json_decref(*list);
+	*list = sorted;
+	return 0;
 }
 
 int verb_list(struct cli *cli, const struct cli_args *args)
 {
 	const struct cli_noun *n = args->cmd->noun;
+	const char *in = args->n_pos ? args->pos[0] : NULL;
 	auto_err struct err e = ERR_INIT;
 	auto_json json_t *list = json_array();
 	struct lister l = {cli, n, list, &e};
-	auto_free char *path = NULL;
+	auto_free char *path = NULL, *type = NULL;
+	struct level top = {&l, ""};
 	struct target *t;
 	int r = cli_render_check(cli, args);
 
@@ -138,9 +225,16 @@ int verb_list(struct cli *cli, const struct cli_args *args)
 		return r;
 	if (!list || cli_target(cli, &t) < 0)
 		return EXIT_FAILED;
-	r = list_path(cli, n, args, args->n_pos ? args->pos[0] : NULL, &path, &e);
+	if (n->type) {
+		type = type_until(n->type, names_in(in) + 1);
+		top.below = n->type + (type ? strlen(type) : 0);
+		top.below += *top.below == '/';
+	}
+	r = n->type && !type ? -ENOMEM : list_path(cli, n, args, type, in, &path, &e);
 	if (r == 0)
-		r = target_each(cli, path, list_item, &l, &e);
+		r = target_each(cli, path, level_item, &top, &e);
+	if (r == 0 && n->newest)
+		r = sort_newest(&list, n->newest);
 	return r < 0 ? cli_fail(cli, &e) : cli_render(cli, args, list, n->columns);
 }
 

@@ -137,7 +137,11 @@ check noun-definition-missing 2 "$KILN" definition create words/deb2 --publisher
 says noun-missing "$err" '--sku NAME is missing'
 check noun-no-group 2 "$KILN" gallery create homeless
 check noun-list 0 "$KILN" definition list words
-says noun-table "$out" '^deb +Linux +Generalized +V2 +p +o +s$'
+says noun-table "$out" '^words/deb +Linux +Generalized +V2 +p +o +s$'
+check noun-list-all 0 "$KILN" definition --json
+json noun-list-all-of-both '[.[].name] | sort == ["deb", "def"]'
+check noun-versions-all 0 "$KILN" version list --json
+json noun-versions-none '. == []'
 check noun-yaml 0 "$KILN" definition show words/deb -o yaml
 says noun-yaml-text "$out" '^  osType: Linux$'
 check noun-tsv 0 "$KILN" gallery list -o tsv

@@ -33,7 +33,8 @@ static const struct cli_command show = {
 static const struct cli_command list = {.name = "version list", .summary = "s", .run = run_nothing};
 static const struct cli_command shell = {
 	.name = "shell", .args = "REF [-- COMMAND...]", .summary = "s", .run = run_nothing};
-static const struct cli_command *const commands[] = {&bake, &show, &list, &shell, NULL};
+static const struct cli_command add = {.name = "region add", .summary = "s", .run = run_nothing};
+static const struct cli_command *const commands[] = {&bake, &show, &list, &shell, &add, NULL};
 
 #define ARGV(...) ((char *[]){(char *) "kiln", __VA_ARGS__, NULL})
 #define S(s)      ((char *) s)
@@ -124,12 +125,25 @@ static void help_needs_no_arguments(void **state)
 	cli_parsed_done(&p);
 }
 
+static void a_noun_alone_lists(void **state)
+{
+	struct cli_parsed p = good(ARGV(S("version")));
+
+	(void) state;
+	assert_ptr_equal(p.args.cmd, &list);
+	cli_parsed_done(&p);
+	p = good(ARGV(S("version"), S("--json")));
+	assert_ptr_equal(p.args.cmd, &list);
+	assert_true(p.json);
+	cli_parsed_done(&p);
+}
+
 static void mistakes_get_one_specific_line(void **state)
 {
 	(void) state;
 	bad(ARGV(S("bkae")), "unknown command 'bkae'", "did you mean 'bake'?");
 	bad(ARGV(S("zzzzzzzz")), "unknown command 'zzzzzzzz'", "see 'kiln --help'");
-	bad(ARGV(S("version")), "'version' needs one of: show, list", NULL);
+	bad(ARGV(S("region")), "'region' needs one of: add", NULL);
 	bad(ARGV(S("version"), S("shwo")), "unknown command 'version shwo'",
 	    "did you mean 'version show'?");
 	bad(ARGV(S("bake"), S("--gruop"), S("x")), "unknown option '--gruop'",
@@ -190,6 +204,7 @@ int main(void)
 		cmocka_unit_test(two_words_and_common_options),
 		cmocka_unit_test(dashes_end_options),
 		cmocka_unit_test(help_needs_no_arguments),
+		cmocka_unit_test(a_noun_alone_lists),
 		cmocka_unit_test(mistakes_get_one_specific_line),
 		cmocka_unit_test(json_is_seen_behind_a_mistake),
 		cmocka_unit_test(counts),
