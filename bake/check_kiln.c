@@ -35,9 +35,28 @@ static bool allow_ok(const char *s)
 	return true;
 }
 
+static int check_choice(const json_t *k, const char *where, const char *key,
+			const char *const *values, struct err *err)
+{
+	const json_t *v = json_object_get(k, key);
+	auto_buf struct buf list = BUF_INIT(256);
+	char field[64];
+
+	if (!v)
+		return 0;
+	for (size_t i = 0; values[i]; i++) {
+		if (str_eq(values[i], json_string_value(v)))
+			return 0;
+		buf_addf(&list, "%s\"%s\"", i ? " or " : "", values[i]);
+	}
+	snprintf(field, sizeof(field), "%s.%s", where, key);
+	return template_field_error(err, NULL, field, "expected %s", buf_str(&list));
+}
+
 static int check_network(const json_t *net, struct err *err)
 {
-	static const char *const known[] = {"allow", "steps", NULL};
+	static const char *const known[] = {"allow", "steps", "archive", NULL};
+	static const char *const follow[] = {"follow", "ignore", NULL};
 	const json_t *allow = json_object_get(net, "allow"), *steps, *v;
 	char field[64];
 	size_t i;
@@ -65,7 +84,7 @@ static int check_network(const json_t *net, struct err *err)
 	if (steps && !json_is_array(steps))
 		return template_field_error(err, NULL, "properties.kiln.network.steps",
 					    "expected an array of step names");
-	return 0;
+	return check_choice(net, "properties.kiln.network", "archive", follow, err);
 }
 
 static int check_environment(const json_t *env, struct err *err)
@@ -96,24 +115,6 @@ static int check_environment(const json_t *env, struct err *err)
 	return 0;
 }
 
-static int check_choice(const json_t *k, const char *key, const char *const *values,
-			struct err *err)
-{
-	const json_t *v = json_object_get(k, key);
-	auto_buf struct buf list = BUF_INIT(256);
-	char field[64];
-
-	if (!v)
-		return 0;
-	for (size_t i = 0; values[i]; i++) {
-		if (str_eq(values[i], json_string_value(v)))
-			return 0;
-		buf_addf(&list, "%s\"%s\"", i ? " or " : "", values[i]);
-	}
-	snprintf(field, sizeof(field), "properties.kiln.%s", key);
-	return template_field_error(err, NULL, field, "expected %s", buf_str(&list));
-}
-
 int check_kiln(const json_t *k, struct err *err)
 {
 	static const char *const places[] = {"vm", "container", NULL};
@@ -122,9 +123,9 @@ int check_kiln(const json_t *k, struct err *err)
 	int r = check_known(k, kiln_fields, "properties.kiln", err);
 
 	if (r == 0)
-		r = check_choice(k, "executor", executors, err);
+		r = check_choice(k, "properties.kiln", "executor", executors, err);
 	if (r == 0)
-		r = check_choice(k, "validateIn", places, err);
+		r = check_choice(k, "properties.kiln", "validateIn", places, err);
 	if (r == 0 && v && (!json_is_string(v) || json_string_length(v) > 128))
 		r = template_field_error(err, NULL, "properties.kiln.refresh",
 					 "expected a text of at most 128 bytes");

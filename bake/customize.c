@@ -19,6 +19,7 @@ int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, st
 		.envp = (const char *const *) run->envp,
 		.grow_to_bytes = run->t.disk_bytes,
 		.allow = run->t.allow,
+		.archive = run->archive,
 		.refresh = run->t.refresh,
 	};
 	auto_json json_t *own = NULL, *inputs = NULL;
@@ -29,6 +30,8 @@ int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, st
 		c.envp = NULL; /* it runs no command */
 	} else {
 		own = json_incref(run->inputs[i].inputs);
+		if (run->t.steps[i].kind->flags & STEP_NO_ENV)
+			c.envp = NULL;
 	}
 	inputs = key_inputs(&c, own, !seal && run->t.steps[i].network);
 	r = key_of(inputs, ret);

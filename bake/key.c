@@ -63,11 +63,13 @@ json_t *key_inputs(const struct key_context *c, const json_t *step_inputs, bool 
 	char parent[DIGEST_HEX];
 
 	digest_hex(&c->parent->digest, parent);
-	return json_pack("{s:i, s:s, s:O, s:o, s:s, s:s, s:I, s:O?, s:O?}", "format", KEY_FORMAT,
-			 "parent", parent, "step", (json_t *) step_inputs, "environment",
-			 env_array(c->envp), "executor", c->executor->name, "executorVersion",
-			 c->executor->version, "growToBytes", (json_int_t) c->grow_to_bytes,
-			 "network", network ? (json_t *) c->allow : NULL, "refresh",
+	return json_pack("{s:i, s:s, s:O, s:o, s:s, s:s, s:I, s:O?, s:O?, s:O?}", "format",
+			 KEY_FORMAT, "parent", parent, "step", (json_t *) step_inputs,
+			 "environment", env_array(c->envp), "executor", c->executor->name,
+			 "executorVersion", c->executor->version, "growToBytes",
+			 (json_int_t) c->grow_to_bytes, "network",
+			 network ? (json_t *) c->allow : NULL, "archive",
+			 network ? (json_t *) c->archive : NULL, "refresh",
 			 network ? (json_t *) c->refresh : NULL);
 }
 

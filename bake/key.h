@@ -10,7 +10,7 @@
 #include "bake/executor.h"
 #include "bake/steps.h"
 
-#define KEY_FORMAT 1 /* raise it when the same inputs may give another disk */
+#define KEY_FORMAT 2 /* raise it when the same inputs may give another disk */
 
 struct key {
 	struct digest digest;
@@ -24,11 +24,12 @@ struct key_context {
 	const char *const *envp; /* NAME=VALUE, NULL-terminated; order does not matter */
 	uint64_t grow_to_bytes;  /* 0 = not */
 	const json_t *allow;     /* network policy as written, or NULL */
+	const json_t *archive;   /* what the package archives offer (bake/archive.h), or NULL */
 	const json_t *refresh;   /* properties.kiln.refresh, or NULL */
 };
 
 /** key_inputs() - the whole document that is hashed; new reference, NULL on ENOMEM. Network
- *  policy and refresh count only for a step that @network says may use them. */
+ *  policy, archives and refresh count only for a step that @network says may use them. */
 json_t *key_inputs(const struct key_context *c, const json_t *step_inputs, bool network);
 
 /** key_of() - hash such a document. 0 or -ENOMEM. */

@@ -110,6 +110,7 @@ static bool is_refusal(const char *text)
 		"Hash Sum mismatch",
 		"does not have a Release file",
 		"no longer signed",
+		"weak security information",
 		"changed its",
 	};
 

@@ -28,6 +28,7 @@ struct run {
 	struct step_input *inputs; /* one per customizer */
 	struct step_input *checks; /* one per validator */
 	char **envp;
+	json_t *archive;         /* owned: what the package archives offer, or NULL: no input */
 	char **allow, **trusted; /* expanded network policy, NULL-terminated */
 	struct executor_net net;
 	struct store_session *session;

@@ -3,10 +3,13 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
+#include "bake/archive.h"
 #include "bake/run.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
+
+#define SUITE "bookworm" /* of the package archives */
 
 int run_need_scratch(struct run *run, struct err *err)
 {
@@ -50,8 +53,8 @@ static int expand_network(struct run *run, struct err *err)
 		if (!str_eq(json_string_value(v), "apt")) {
 			r = strv_push(&run->allow, json_string_value(v));
 		} else {
-			r = platform_sources(json_at(run->env->config, "platform.sources"),
-					     "bookworm", &texts, &hosts, err);
+			r = platform_sources(json_at(run->env->config, "platform.sources"), SUITE,
+					     &texts, &hosts, err);
 			json_array_foreach(hosts, k, h)
 			{
 				if (r == 0)
@@ -88,12 +91,31 @@ static int prepare_list(struct run *run, const struct template_step *steps, size
 	return 0;
 }
 
+/* Before the first key is made, like everything else from outside. */
+static int ask_archives(struct run *run, struct err *err)
+{
+	auto_free char *dir = path_join(run->env->data_dir, "cache/archive");
+	const struct archive_env env = {
+		.dir = dir,
+		.sources = json_at(run->env->config, "platform.sources"),
+		.suite = SUITE,
+		.cancel = run->env->cancel,
+		.events = run->env->events,
+	};
+
+	if (!run->t.follow_archive)
+		return 0;
+	return dir ? archive_state(&env, &run->archive, err) : -ENOMEM;
+}
+
 int run_prepare(struct run *run, struct err *err)
 {
 	int r = prepare_list(run, run->t.steps, run->t.n_steps, &run->inputs, err);
 
 	if (r == 0)
 		r = prepare_list(run, run->t.checks, run->t.n_checks, &run->checks, err);
+	if (r == 0)
+		r = ask_archives(run, err);
 	return r == 0 ? expand_network(run, err) : r;
 }
 
@@ -225,6 +247,7 @@ void run_close(struct run *run)
 		(void) fclose(run->log);
 	json_decref(run->source.facts);
 	json_decref(run->record);
+	json_decref(run->archive);
 	strv_free(run->envp);
 	strv_free(run->allow);
 	strv_free(run->trusted);

@@ -82,7 +82,7 @@ static int file_run(const struct step_input *in, struct step_target *t, struct p
 
 const struct step_kind step_file = {
 	.name = "File",
-	.flags = STEP_CUSTOMIZER | STEP_VALIDATOR,
+	.flags = STEP_CUSTOMIZER | STEP_VALIDATOR | STEP_NO_ENV,
 	.check = file_check,
 	.prepare = file_prepare,
 	.run = file_run,

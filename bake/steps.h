@@ -36,6 +36,7 @@ enum step_flags {
 	STEP_CUSTOMIZER = 1 << 0,
 	STEP_VALIDATOR = 1 << 1,
 	STEP_NETWORK = 1 << 2,    /* runs commands, which may need the network */
+	STEP_NO_ENV = 1 << 4,     /* runs nothing: the environment is no input */
 	STEP_KNOWN_ONLY = 1 << 3, /* Image Builder has it, kiln refuses it by name */
 };
 

@@ -297,6 +297,28 @@ static int parse_limits(const json_t *props, struct template *t, struct err *err
 	return 0;
 }
 
+static bool allows_apt(const struct template *t)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(t->allow, i, v)
+	{
+		if (str_eq(json_string_value(v), "apt"))
+			return true;
+	}
+	return false;
+}
+
+static void mark_archive(struct template *t, const json_t *net)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < t->n_steps; i++)
+		any |= t->steps[i].network;
+	t->follow_archive = any && allows_apt(t) && !str_eq(json_str_at(net, "archive"), "ignore");
+}
+
 /* Which steps may use the network: all that run commands, or those that are listed. */
 static int mark_network(struct template *t, const json_t *net, struct err *err)
 {
@@ -350,7 +372,10 @@ static int parse_kiln(const json_t *props, struct template *t, struct err *err)
 		str_eq(json_string_value(json_object_get(k, "validateIn")), "container");
 	t->refresh = json_object_get(k, "refresh");
 	t->environment = json_object_get(k, "environment");
-	return mark_network(t, json_object_get(k, "network"), err);
+	r = mark_network(t, json_object_get(k, "network"), err);
+	if (r == 0)
+		mark_archive(t, json_object_get(k, "network"));
+	return r;
 }
 
 static int parse_properties(const json_t *props, struct template *t, struct err *err)

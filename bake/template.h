@@ -39,6 +39,7 @@ struct template
 	const json_t *source;
 	const json_t *distribute;  /* array */
 	const json_t *allow;       /* properties.kiln.network.allow, or NULL */
+	bool follow_archive;       /* some step may reach "apt", and network.archive is "follow" */
 	const json_t *refresh;     /* properties.kiln.refresh, or NULL */
 	const json_t *environment; /* properties.kiln.environment, or NULL */
 	const char *executor;      /* "container" */

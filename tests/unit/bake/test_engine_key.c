@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "bake/archive.h"
 #include "bake/key.h"
 #include "base/mem.h"
 
@@ -16,7 +17,7 @@ struct input {
 	const struct executor_ops *executor;
 	const char *env[4];
 	uint64_t grow;
-	const char *allow, *refresh, *step;
+	const char *allow, *archive, *refresh, *step;
 	bool network;
 };
 
@@ -25,6 +26,7 @@ static const struct input reference = {
 	.env = {"A=1", "B=2"},
 	.step = "{\"kind\":\"Shell\",\"script\":\"00\"}",
 	.allow = "[\"apt\"]",
+	.archive = "{\"deb_InRelease\":\"00\"}",
 	.refresh = "[\"1\"]",
 	.network = true,
 };
@@ -40,13 +42,14 @@ static json_t *parse(const char *text)
 static void key_for(const struct input *in, struct key *ret)
 {
 	auto_json json_t *allow = parse(in->allow), *refresh = parse(in->refresh);
-	auto_json json_t *step = parse(in->step), *doc = NULL;
+	auto_json json_t *step = parse(in->step), *archive = parse(in->archive), *doc = NULL;
 	struct key_context c = {
 		.parent = &in->parent,
 		.executor = in->executor,
 		.envp = in->env,
 		.grow_to_bytes = in->grow,
 		.allow = allow,
+		.archive = archive,
 		.refresh = json_array_get(refresh, 0),
 	};
 
@@ -57,8 +60,8 @@ static void key_for(const struct input *in, struct key *ret)
 
 static void each_input_changes_the_key(void **state)
 {
-	struct input in[12];
-	struct key keys[12];
+	struct input in[14];
+	struct key keys[14];
 
 	for (size_t i = 0; i < ARRAY_SIZE(in); i++)
 		in[i] = reference;
@@ -73,6 +76,8 @@ static void each_input_changes_the_key(void **state)
 	in[9].refresh = "[\"2\"]";
 	in[10].step = "{\"kind\":\"Shell\",\"script\":\"01\"}";
 	in[11].network = false;
+	in[12].archive = "{\"deb_InRelease\":\"01\"}";
+	in[13].archive = "{\"deb_InRelease\":\"00\",\"more_InRelease\":\"00\"}";
 	for (size_t i = 0; i < ARRAY_SIZE(in); i++) {
 		key_for(&in[i], &keys[i]);
 		for (size_t k = 0; k < i; k++)
@@ -87,6 +92,7 @@ static void a_step_without_network_ignores_its_policy(void **state)
 
 	a.network = b.network = false;
 	b.allow = "[\"e:1\"]";
+	b.archive = "{\"deb_InRelease\":\"09\"}";
 	b.refresh = "[\"9\"]";
 	key_for(&a, &ka);
 	key_for(&b, &kb);
@@ -100,7 +106,7 @@ static void keys_are_stable(void **state)
 	/* A change here is a change of the format: raise KEY_FORMAT and take the new value. */
 	key_for(&reference, &k);
 	assert_string_equal(k.hex,
-			    "5221b6d16e1ee00061c2d7299f4224a398766be43b7db8cebf489a59c3efe4a1");
+			    "57e74c1eff57d462a826ebe98a38d05cc7218eecc2b47cf9fd9cc304ab7504e1");
 }
 
 static void the_environment_is_fixed_and_sorted(void **state)
@@ -116,6 +122,32 @@ static void the_environment_is_fixed_and_sorted(void **state)
 	assert_string_equal(env[strv_len(env) - 1], "ZED=z");
 }
 
+static void a_release_file_is_what_it_offers(void **state)
+{
+	static const char *const texts[] = {
+		"-----BEGIN PGP SIGNED MESSAGE-----\nSuite: stable\nDate: Sat, 1\nValid-Until: "
+		"Sun, 2\n"
+		"SHA256:\n 00 1 main/Packages\n-----BEGIN PGP SIGNATURE-----\nabc\n",
+		/* renewed */
+		"-----BEGIN PGP SIGNED MESSAGE-----\nSuite: stable\nDate: Mon, 3\nValid-Until: "
+		"Tue, 4\n"
+		"SHA256:\n 00 1 main/Packages\n-----BEGIN PGP SIGNATURE-----\ndef\nghi\n",
+		/* another index */
+		"-----BEGIN PGP SIGNED MESSAGE-----\nSuite: stable\nDate: Sat, 1\nValid-Until: "
+		"Sun, 2\n"
+		"SHA256:\n 01 1 main/Packages\n-----BEGIN PGP SIGNATURE-----\nabc\n",
+		/* a field more, without an end of line */
+		"Suite: stable\nSHA256:\n 00 1 main/Packages\nX-Date: 1",
+	};
+	struct digest d[ARRAY_SIZE(texts)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_int_equal(archive_release_digest(texts[i], strlen(texts[i]), &d[i]), 0);
+	assert_true(digest_eq(&d[0], &d[1]));
+	assert_false(digest_eq(&d[0], &d[2]));
+	assert_false(digest_eq(&d[0], &d[3]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +155,7 @@ int main(void)
 		cmocka_unit_test(a_step_without_network_ignores_its_policy),
 		cmocka_unit_test(keys_are_stable),
 		cmocka_unit_test(the_environment_is_fixed_and_sorted),
+		cmocka_unit_test(a_release_file_is_what_it_offers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
