@@ -244,7 +244,7 @@ struct read_pattern {
 	pthread_mutex_t lock; /* guards what follows */
 	uint64_t next;        /* where a sequential reader goes on */
 	uint64_t ahead_to;    /* chunks before this were asked for */
-	unsigned streak;      /* requests in a row */
+	uint64_t run_bytes;   /* read in a row */
 };
 /** ahead_note() - a reader reads @n bytes at @offset: ask for what comes next when that is
  *  foreseeable. */

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Read-ahead: a few threads that fill the cache with what a sequential reader will ask for next.
- * Only a hint: what does not fit the queue is dropped, what fails is the reader's to find out. Jobs
- * hold a copy of the disk's names, so a reader may be closed while its jobs wait. Boot profiles
- * have a queue of their own, which is looked at when there is nothing else, nor as many reads as
- * threads.
+ * Read-ahead: a few threads that fill the cache with what a sequential reader will ask for next: no
+ * more than it read in a row so far, because a guest reads many small files and decoding what
+ * nobody asks for delays what somebody does. Only a hint: what does not fit the queue is dropped,
+ * what fails is the reader's to find out. Jobs hold a copy of the disk's names, so a reader may be
+ * closed while its jobs wait. Boot profiles have a queue of their own, which is looked at when
+ * there is nothing else, nor as many reads as threads.
  */
 #include "base/mem.h"
 #include "store/internal.h"
 
-#define JOBS        32u
-#define JOB_CHUNKS  4u
-#define THREADS     2u
-#define CHUNKS_MAX  32u          /* ahead of one reader */
-#define NEAR_BYTES  (512u << 10) /* requests in flight overtake each other by no more */
-#define STREAK_FROM 2u           /* requests in a row before it starts */
+#define JOBS       32u
+#define JOB_CHUNKS 4u
+#define THREADS    2u
+#define CHUNKS_MAX 32u          /* ahead of one reader */
+#define NEAR_BYTES (512u << 10) /* requests in flight overtake each other by no more */
 
 struct job {
 	struct disk_ref disk;
@@ -126,18 +126,21 @@ static void ask(struct store *s, unsigned region, const struct disk_ref *disk, u
 		uint64_t last)
 {
 	struct ahead *a = ahead_of(s);
+	uint64_t each;
 
 	if (!a || a->n_threads == 0)
 		return;
 	pthread_mutex_lock(&a->lock);
+	each = (last - first + a->n_threads - 1) / a->n_threads;
+	each = each < JOB_CHUNKS ? each : JOB_CHUNKS;
 	while (first < last && a->near.n < JOBS) {
-		unsigned n = last - first < JOB_CHUNKS ? (unsigned) (last - first) : JOB_CHUNKS;
+		unsigned n = (unsigned) (last - first < each ? last - first : each);
 
 		*ring_add(&a->near) = (struct job){*disk, region, n, first};
 		a->chunks += n;
 		first += n;
+		pthread_cond_signal(&a->wake);
 	}
-	pthread_cond_broadcast(&a->wake);
 	pthread_mutex_unlock(&a->lock);
 }
 
@@ -197,34 +200,43 @@ void ahead_read_done(struct store *s)
 	pthread_mutex_unlock(&a->lock);
 }
 
+/* With the pattern's lock held: chunks [*@ret_first, *@ret_last) are worth asking for now. */
+static bool next_window(struct store *s, const struct disk_ref *disk, const struct read_pattern *p,
+			uint64_t *ret_first, uint64_t *ret_last)
+{
+	uint64_t chunks = disk_chunks(disk->size_bytes), most, window, first, last;
+	struct cache_stats c;
+
+	cache_stats_get(s->cache, &c);
+	most = c.max_bytes / 4;
+	most = most < CHUNKS_MAX * CHUNK_BYTES ? most : CHUNKS_MAX * CHUNK_BYTES;
+	window = p->run_bytes < most ? p->run_bytes : most;
+	first = disk_chunks(p->next);
+	if (first < p->ahead_to)
+		first = p->ahead_to;
+	last = disk_chunks(p->next + window);
+	last = last < chunks ? last : chunks;
+	*ret_first = first;
+	*ret_last = last;
+	/* Waking a thread is worth it for a part of the window. */
+	return last > first && (last == chunks || last - first >= disk_chunks(window) / 8);
+}
+
 void ahead_note(struct store *s, unsigned region, const struct disk_ref *disk,
 		struct read_pattern *p, uint64_t offset, size_t n)
 {
-	uint64_t end = offset + n, chunks = disk_chunks(disk->size_bytes), first, last, window;
-	struct cache_stats c;
+	uint64_t end = offset + n, first, last;
 	bool go = false;
 
 	pthread_mutex_lock(&p->lock);
 	if (offset <= p->next + NEAR_BYTES && end + NEAR_BYTES >= p->next) {
-		p->streak++;
+		p->run_bytes += n;
 		p->next = end > p->next ? end : p->next;
+		go = next_window(s, disk, p, &first, &last);
 	} else {
-		p->streak = 0;
+		p->run_bytes = n;
 		p->next = end;
 		p->ahead_to = 0;
-	}
-	first = disk_chunks(p->next);
-	if (first < p->ahead_to)
-		first = p->ahead_to;
-	last = first;
-	if (p->streak >= STREAK_FROM) {
-		cache_stats_get(s->cache, &c);
-		window = c.max_bytes / CHUNK_BYTES / 4;
-		window = window < CHUNKS_MAX ? window : CHUNKS_MAX;
-		last = disk_chunks(p->next) + window;
-		last = last < chunks ? last : chunks;
-		/* A job is worth a thread's waking only with some chunks in it. */
-		go = last >= first + JOB_CHUNKS || (last == chunks && last > first);
 	}
 	if (go)
 		p->ahead_to = last;

@@ -104,6 +104,22 @@ static void at_random(void **state)
 	store_reader_close(r);
 }
 
+/* Small files here and there: what is asked for is in proportion to what was read. */
+static void short_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct store_reader *r = reader(f);
+	uint64_t bytes = 0;
+
+	for (uint64_t i = 0; i < 40; i++) {
+		for (uint64_t k = 0; k < 10; k++, bytes += STEP)
+			same_at(f, r, (i * 7 + 3) % 20 * (1u << 20) + k * STEP, STEP);
+		assert_true(asked(f) * CHUNK_BYTES <= 2 * bytes);
+	}
+	assert_true(asked(f) > 0);
+	store_reader_close(r);
+}
+
 /* Requests in flight overtake each other. */
 static void overtaking(void **state)
 {
@@ -130,7 +146,7 @@ static void closed_meanwhile(void **state)
 		struct err e = ERR_INIT;
 		struct store_reader *r = reader(f);
 
-		for (uint64_t k = 0; k < 4; k++)
+		for (uint64_t k = 0; k < 16; k++)
 			same_at(f, r, i * (512u << 10) + k * STEP, STEP);
 		store_reader_close(r);
 		assert_true(asked(f) > 0);
@@ -166,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(at_random, setup, teardown),
+		cmocka_unit_test_setup_teardown(short_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(overtaking, setup, teardown),
 		cmocka_unit_test_setup_teardown(closed_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_readers, setup, teardown),
