@@ -39,7 +39,8 @@ struct bake_host {
 
 struct bake_env {
 	struct store *store;
-	unsigned region; /* home region of this run */
+	unsigned region; /* where this run's content is kept */
+	unsigned home;   /* where platform images are */
 	struct journal *journal;
 	const char *data_dir, *run_dir;
 	int (*nbd)(void *arg, struct nbd_host **ret, struct err *err); /* opened on first need */

@@ -128,7 +128,7 @@ static int resolve_platform(struct run *run, struct err *err)
 	struct platform_image img = {0};
 	struct platform_env env = {
 		.store = run->env->store,
-		.region = run->env->region,
+		.region = run->env->home,
 		.journal = run->env->journal,
 		.lock_dir = run->env->data_dir,
 		.sources = json_at(run->env->config, "platform.sources"),
@@ -155,7 +155,7 @@ static int resolve_platform(struct run *run, struct err *err)
 		return r;
 	}
 	run->source.disk = img.disk;
-	run->source.region = run->env->region;
+	run->source.region = run->env->home;
 	run->source.facts = json_pack(
 		"{s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:b, s:O?}", "kind", "PlatformImage", "id",
 		json_strf("%s:%s:%s:%s", sku->publisher, sku->offer, sku->sku, img.version),
@@ -166,6 +166,26 @@ static int resolve_platform(struct run *run, struct err *err)
 	return run->source.facts ? 0 : -ENOMEM;
 }
 
+/* A source that is kept elsewhere (another deduplication domain) is brought to where the run works,
+ * and stays there as long as the run. */
+static int bring_source(struct run *run, struct err *err)
+{
+	const struct bake_env *env = run->env;
+	struct progress *p;
+	struct store_stats stats;
+	int r;
+
+	if (run->source.region == env->region || !run->session)
+		return 0;
+	p = progress_to_events(env->events);
+	r = store_replicate(run->session, run->source.region, env->region, &run->source.disk, 0,
+			    env->cancel, p, &stats, err);
+	progress_free(p);
+	return r < 0 ? r
+		     : store_root_add(run->session, env->region, "session", run->o->run_id,
+				      &run->source.disk, err);
+}
+
 int run_resolve(struct run *run, struct err *err)
 {
 	int r;
@@ -174,6 +194,8 @@ int run_resolve(struct run *run, struct err *err)
 		r = resolve_platform(run, err);
 	else
 		r = run->host->resolve(run->host->arg, run->t.source, &run->source, err);
+	if (r == 0)
+		r = bring_source(run, err);
 	if (r < 0)
 		return err_ctx(err, r, "source");
 	run->disk = run->source.disk;

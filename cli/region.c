@@ -163,8 +163,17 @@ static int drain(struct cli *cli, struct app *a, const struct cli_args *args, un
 		r = err_set(err, r, "--rate: a number of bytes such as 50M expected");
 	if (r == 0)
 		r = app_region_drain_mark(a, from, true, err);
-	if (r == 0)
-		r = store_drain(a->store, from, to, rate, &cli->cancel, p, ret, err);
+	for (unsigned k = 0; k <= a->n_keys && r == 0; k++) {
+		unsigned at = k * (unsigned) a->n_regions; /* of that gallery key's places */
+		struct store_drain_result one;
+
+		r = store_drain(a->store, at + from, at + to, rate, &cli->cancel, p, &one, err);
+		ret->roots += one.roots;
+		ret->elsewhere += one.elsewhere;
+		ret->moved += one.moved;
+		ret->bytes += one.bytes;
+		ret->objects += one.objects;
+	}
 	progress_free(p);
 	cli_progress_free(bar);
 	return r;

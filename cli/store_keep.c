@@ -368,8 +368,9 @@ const struct cli_command cmd_store_stats = {
 	.summary = "what each disk takes, alone and shared with others, from its tree",
 	.help = "STORED is what a disk needs with all its metadata, UNIQUE what it alone needs "
 		"and\n"
-		"would give back, RATIO how far its chunks were compressed. Each region is a\n"
-		"deduplication domain: content is shared within, never across. Makes nothing.\n\n"
+		"would give back, RATIO how far its chunks were compressed. Each region,\n"
+		"and in it the place of each gallery key (REGION-KEY), is a deduplication domain:\n"
+		"content is shared within, never across. Makes nothing.\n\n"
 		"Examples:\n  kiln store stats --store /srv/store",
 	.options = store_option,
 	.run = run_stats,

@@ -54,12 +54,13 @@ static int app_journal(struct app *a, struct err *err)
 static int app_store(struct app *a, struct err *err)
 {
 	auto_free char *dir = path_join(a->data_dir, "store");
-	auto_free struct store_region_config *rc = calloc(a->n_regions, sizeof(*rc));
+	size_t n = a->n_regions * (1 + a->n_keys);
+	auto_free struct store_region_config *rc = calloc(n, sizeof(*rc));
 	struct store_config c = {
 		.meta = a->meta,
 		.journal = a->journal,
 		.regions = rc,
-		.n_regions = a->n_regions,
+		.n_regions = n,
 		.zstd_level = (int) json_int_at(a->config, "limits.compressionLevel", 0),
 		.threads = (unsigned) json_int_at(a->config, "limits.threads", 0),
 	};
@@ -69,7 +70,7 @@ static int app_store(struct app *a, struct err *err)
 	if (!dir || !rc)
 		return err_set(err, -ENOMEM, "store");
 	c.dir = dir;
-	for (size_t i = 0; i < a->n_regions; i++) {
+	for (size_t i = 0; i < n; i++) {
 		rc[i].name = a->regions[i].name;
 		rc[i].url = a->regions[i].url;
 		rc[i].key = a->regions[i].key;
@@ -227,7 +228,7 @@ void app_close(struct app *a)
 	store_close(a->store);
 	journal_close(a->journal);
 	meta_close(a->meta);
-	for (size_t i = 0; i < a->n_regions; i++) {
+	for (size_t i = 0; i < a->n_regions * (1 + a->n_keys); i++) {
 		free(a->regions[i].name);
 		free(a->regions[i].display);
 		free(a->regions[i].url);

@@ -27,12 +27,13 @@ struct app_region {
 };
 
 struct app {
-	char *data_dir; /* absolute */
-	char *run_dir;  /* /run/kiln/XXXXXXXX or $XDG_RUNTIME_DIR/kiln/XXXXXXXX */
-	json_t *config; /* kiln.yaml as JSON, {} when absent */
-	json_t *admin;  /* admin.json */
-	struct app_region *regions;
+	char *data_dir;             /* absolute */
+	char *run_dir;              /* /run/kiln/XXXXXXXX or $XDG_RUNTIME_DIR/kiln/XXXXXXXX */
+	json_t *config;             /* kiln.yaml as JSON, {} when absent */
+	json_t *admin;              /* admin.json */
+	struct app_region *regions; /* n_regions, then for each gallery key as many again */
 	size_t n_regions;
+	size_t n_keys; /* of galleries */
 	struct meta *meta;
 	struct journal *journal;
 	struct store *store;
@@ -66,8 +67,24 @@ void app_close(struct app *a); /* NULL is fine */
 int app_nbd(struct app *a, struct nbd_host **ret, struct err *err);
 int app_vmhost(struct app *a, struct vm_host **ret, struct err *err);
 
-/** app_region_index() - position of a region by normalized or display name, or -ENOENT. */
+/*
+ * A gallery with a key of its own keeps its content apart: in each region such a key has a *place*,
+ * which the store sees as a further region "REGION-KEY" below the region's own. Positions of places
+ * are valid wherever the store wants a region.
+ */
+
+/** app_region_index() - position of a region by normalized or display name, or of a place by its
+ *  name, or -ENOENT. */
 int app_region_index(const struct app *a, const char *name);
+/** app_place() - where content of a region that is under gallery key @key (NULL = none) is.
+ *  -ENOENT: no such region; -ENOKEY: no such key. */
+int app_place(const struct app *a, const char *region, const char *key);
+/** app_key_known() - is there a gallery key of this name? */
+bool app_key_known(const struct app *a, const char *key);
+/** app_key_of() - the gallery key of a place; NULL for a region itself. */
+const char *app_key_of(const struct app *a, unsigned place);
+/** app_region_of() - the region in which a place is. */
+unsigned app_region_of(const struct app *a, unsigned place);
 
 /** config_load() - a kiln.yaml as JSON, {} when the file is absent. Only keys of docs/config.md are
  *  accepted. New reference. Return: 0, -EINVAL (the message names file, line and key). */

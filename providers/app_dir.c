@@ -132,6 +132,8 @@ static int dir_admin(struct app *a, struct err *err)
 	return 0;
 }
 
+#define PLACES_MAX 256 /* what a store may have */
+
 /* ---- Regions -------------------------------------------------------------------------------- */
 
 static int region_fill(struct app *a, struct app_region *g, const char *name, const json_t *conf,
@@ -159,27 +161,78 @@ static int region_fill(struct app *a, struct app_region *g, const char *name, co
 	return g->display && g->url && !g->key == !key ? 0 : err_set(err, -ENOMEM, "regions");
 }
 
+/* The place of a gallery's key in a region. */
+static int place_fill(struct app_region *g, const struct app_region *of, const json_t *key,
+		      struct err *err)
+{
+	const char *name = json_str_at(key, "name");
+
+	g->name = strf("%s-%s", of->name, name);
+	g->display = strf("%s (%s)", of->display, name);
+	g->url = strf("%s/domains/%s", of->url, name);
+	g->key = strdup(json_str_at(key, "key"));
+	g->draining = of->draining;
+	return g->name && g->display && g->url && g->key ? 0 : err_set(err, -ENOMEM, "regions");
+}
+
+static int key_check(const json_t *list, size_t i, struct err *err)
+{
+	const char *name = json_str_at(json_array_get(list, i), "name");
+	size_t n = name ? strlen(name) : 0;
+
+	if (n == 0 || n > 20 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") != n)
+		return err_set(err, -EINVAL,
+			       "kiln.yaml: galleryKeys[%zu].name '%s': 1 to 20 of a-z and 0-9 "
+			       "expected",
+			       i, name ? name : "");
+	for (size_t k = 0; k < i; k++)
+		if (str_eq(json_str_at(json_array_get(list, k), "name"), name))
+			return err_set(err, -EINVAL, "kiln.yaml: galleryKeys: '%s' is given twice",
+				       name);
+	return 0;
+}
+
+static int dir_places(struct app *a, struct err *err)
+{
+	const json_t *keys = json_object_get(a->config, "galleryKeys");
+	int r = 0;
+
+	for (size_t k = 0; k < a->n_keys && r == 0; k++) {
+		r = key_check(keys, k, err);
+		for (size_t i = 0; i < a->n_regions && r == 0; i++)
+			r = place_fill(&a->regions[a->n_regions * (1 + k) + i], &a->regions[i],
+				       json_array_get(keys, k), err);
+	}
+	return r;
+}
+
 static int dir_regions(struct app *a, struct err *err)
 {
 	auto_json json_t *list = NULL;
 	int r = regions_effective(a->data_dir, a->config, &list, err);
-	size_t n = json_array_size(list);
+	size_t n = json_array_size(list), keys;
 
 	if (r < 0)
 		return r;
 	if (n == 0 || n > 64)
 		return err_set(err, -EINVAL, "kiln.yaml: regions: 1 to 64 expected");
-	a->regions = calloc(n, sizeof(*a->regions));
+	keys = json_array_size(json_object_get(a->config, "galleryKeys"));
+	if (keys > PLACES_MAX / n - 1)
+		return err_set(err, -EINVAL,
+			       "kiln.yaml: galleryKeys: with %zu regions at most %zu expected", n,
+			       PLACES_MAX / n - 1);
+	a->regions = calloc(n * (1 + keys), sizeof(*a->regions));
 	if (!a->regions)
 		return err_set(err, -ENOMEM, "regions");
 	a->n_regions = n;
+	a->n_keys = keys;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		const json_t *j = json_array_get(list, i);
 		const char *name = json_str_at(j, "name");
 
 		r = region_fill(a, &a->regions[i], name ? name : "", j, err);
 	}
-	return r;
+	return r < 0 ? r : dir_places(a, err);
 }
 
 /* ---- Run directory -------------------------------------------------------------------------- */

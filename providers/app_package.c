@@ -92,13 +92,14 @@ static int take_packages(struct arm_job *job, struct store_session *session, jso
 	json_t *imports = json_object_get(doc, S_IMPORTS), *want, *patch;
 	const char *location = json_str_at(doc, "location");
 	struct disk_set set = {0};
-	int region = app_region_index(job->app, location ? location : ""), r = 0;
+	int region, r = 0;
 	size_t i;
 
 	if (json_array_size(imports) == 0)
 		return 0;
+	region = doc_place(job->app, doc, location, err);
 	if (region < 0)
-		return err_set(err, -EIO, "region '%s' is not configured", location);
+		return region;
 	json_array_foreach(imports, i, want)
 	{
 		if (r == 0)

@@ -202,13 +202,18 @@ static int set_replica(struct entry *e, const char *region, bool whole, const ch
 		       : 0;
 }
 
-static bool is_target(const struct rebuild *w, const struct entry *e, unsigned region)
+/* @place: a region, or a gallery key's place in one. */
+static bool is_target(const struct rebuild *w, const struct entry *e, unsigned place)
 {
+	unsigned region = app_region_of(w->app, place);
+	const char *key = app_key_of(w->app, place), *own = json_str_at(e->resource, P_DOMAIN);
 	const json_t *t;
 	size_t i;
 
 	if (e->platform)
-		return region == w->region;
+		return place == w->region;
+	if (!str_eq(own ? own : "", key ? key : ""))
+		return false;
 	json_array_foreach(json_at(e->resource, V_TARGETS), i, t)
 	{
 		const char *name = json_str_at(t, "name");
@@ -271,8 +276,9 @@ static int recover_region(struct rebuild *w, unsigned region, struct err *err)
 		if (!whole)
 			note(w, "%s: region %s lacks a part of it", e->key,
 			     w->app->regions[region].name);
-		if (e->version && set_replica(e, w->app->regions[region].name, whole,
-					      "This region lacks a part of the version.") < 0)
+		if (e->version &&
+		    set_replica(e, w->app->regions[app_region_of(w->app, region)].name, whole,
+				"This region lacks a part of the version.") < 0)
 			r = no_memory(err);
 	}
 	return r < 0 ? err_ctx(err, r, "region %s", w->app->regions[region].name) : 0;
@@ -286,7 +292,7 @@ static bool manifest_right(const struct rebuild *w, const struct entry *e)
 
 	if (!text || digest_parse(text, &d) < 0)
 		return false;
-	for (unsigned i = 0; i < w->app->n_regions; i++) {
+	for (unsigned i = 0; i < w->app->n_regions * (1 + w->app->n_keys); i++) {
 		auto_json json_t *m = NULL;
 		struct disk_ref disk;
 
@@ -521,7 +527,7 @@ int catalog_rebuild(struct app *a, const char *region, struct cancel *cancel, ca
 		r = counter_raise(a->meta, "catalog", (int64_t) w.highest, err);
 	if (r >= 0)
 		r = counter_raise(a->meta, "revision", time_now_us() / 1000, err);
-	for (unsigned i = 0; r >= 0 && i < a->n_regions; i++)
+	for (unsigned i = 0; r >= 0 && i < a->n_regions * (1 + a->n_keys); i++)
 		r = recover_region(&w, i, err);
 	if (r >= 0)
 		r = write_all(&w, err);

@@ -184,16 +184,66 @@ static char *gallery_of(const char *id)
 	return strndup(id, (size_t) (at - lower));
 }
 
-int catalog_home(struct app *a, const char *id, char **ret, struct err *err)
+static int load_gallery(struct arm *arm, const char *id, json_t **ret, struct err *err)
 {
 	auto_free char *gallery = gallery_of(id);
-	auto_json json_t *doc = NULL;
-	const char *location;
-	int r;
 
 	if (!gallery)
 		return err_set(err, -EINVAL, "%s is not inside a gallery", id);
-	r = arm_load(a->arm, gallery, &doc, err);
+	return arm_load(arm, gallery, ret, err);
+}
+
+int domain_note(struct arm_call *c, struct err *err)
+{
+	auto_json json_t *gallery = NULL;
+	const char *key;
+	int r = load_gallery(c->arm, c->id->text, &gallery, err);
+
+	if (r < 0)
+		return r;
+	key = json_str_at(gallery, G_KEY);
+	if (!key)
+		return 0;
+	if (!app_key_known(c->app, key))
+		return refuse(err, -EINVAL, "OperationNotAllowed", NULL,
+			      "the gallery's key '%s' is not in kiln.yaml any more", key);
+	return set_str(c->doc, P_DOMAIN, key, err);
+}
+
+int gallery_key(struct app *a, const char *id, char **ret, struct err *err)
+{
+	auto_free char *gallery = gallery_of(id);
+	auto_json json_t *doc = NULL;
+	const char *key;
+	int r;
+
+	if (!gallery || !str_starts(gallery, "/subscriptions/"))
+		return 0; /* who uses the id says what is wrong with it */
+	r = arm_load(a->arm, gallery, &doc, NULL);
+	if (r < 0)
+		return r == -ENOENT ? 0 : err_set(err, r, "%s: %s", gallery, strerror(-r));
+	key = json_str_at(doc, G_KEY);
+	*ret = key ? strdup(key) : NULL;
+	return key && !*ret ? no_memory(err) : 0;
+}
+
+int doc_place(const struct app *a, const json_t *doc, const char *region, struct err *err)
+{
+	const char *key = json_str_at(doc, P_DOMAIN);
+	int at = app_place(a, region ? region : "", key);
+
+	if (at == -ENOKEY)
+		return err_set(err, at, "gallery key '%s' is not in kiln.yaml any more", key);
+	return at >= 0 ? at
+		       : err_set(err, at, "region '%s' is not configured", region ? region : "");
+}
+
+int catalog_home(struct app *a, const char *id, char **ret, struct err *err)
+{
+	auto_json json_t *doc = NULL;
+	const char *location;
+	int r = load_gallery(a->arm, id, &doc, err);
+
 	if (r < 0)
 		return r;
 	location = json_str_at(doc, "location");

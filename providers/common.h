@@ -76,6 +76,19 @@ bool is_type(const char *id, const char *type);
  */
 int catalog_put(struct app *a, const char *region, const char *id, const json_t *doc, bool deleted,
 		struct err *err);
+/* The name of the key that a gallery's content is under; of what is in it, the same, noted when it
+ * was made. */
+#define G_KEY    "properties.kiln.encryption.key"
+#define P_DOMAIN "properties.kiln.domain"
+
+/** domain_note() - a new version: its gallery's key is noted in the document. */
+int domain_note(struct arm_call *c, struct err *err);
+/** gallery_key() - the key of the gallery that @id is in; *@ret stays NULL when it has none, is not
+ *  there, or @id is in no gallery. Caller frees. */
+int gallery_key(struct app *a, const char *id, char **ret, struct err *err);
+/** doc_place() - where the content of a document is, or is to be, in @region: app_place() with its
+ *  P_DOMAIN. -ENOENT, -ENOKEY; the message says what is not configured. */
+int doc_place(const struct app *a, const json_t *doc, const char *region, struct err *err);
 /** catalog_home() - location of the gallery that an id lies in; caller frees. */
 int catalog_home(struct app *a, const char *id, char **ret, struct err *err);
 

@@ -34,6 +34,11 @@ static const struct conf_key conf_region[] = {
 	{"encryption", CONF_MAP, .keys = conf_encryption},
 	{NULL},
 };
+static const struct conf_key conf_gallery_key[] = {
+	{"name", CONF_STRING, true},
+	{"key", CONF_STRING, true},
+	{NULL},
+};
 static const struct conf_key conf_limits[] = {
 	{"cacheMegabytes", CONF_INT, .min = 8, .max = 1 << 20},
 	{"threads", CONF_INT, .min = 1, .max = 256},
@@ -78,6 +83,7 @@ static const struct conf_key conf_platform[] = {
 };
 static const struct conf_key conf_top[] = {
 	{"regions", CONF_LIST, .keys = conf_region},
+	{"galleryKeys", CONF_LIST, .keys = conf_gallery_key},
 	{"database", CONF_STRING},
 	{"listen", CONF_STRING},
 	{"limits", CONF_MAP, .keys = conf_limits},

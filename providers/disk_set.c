@@ -49,7 +49,7 @@ int disk_set_load(struct app *a, const json_t *doc, const char *kind, const char
 		  struct disk_set *ret, struct err *err)
 {
 	const json_t *data = json_at(doc, S_DATA);
-	int own = region_at(a, doc, "location", err), origin = own;
+	int own = doc_place(a, doc, json_str_at(doc, "location"), err), origin = own;
 	struct disk_set s = {0};
 	int r = own < 0 ? own : 0;
 
@@ -65,9 +65,11 @@ int disk_set_load(struct app *a, const json_t *doc, const char *kind, const char
 	r = add(&s, -1, json_at(doc, S_DISK), (unsigned) origin, kind, key, err);
 	for (size_t i = 0; i < json_array_size(data) && r == 0; i++) {
 		const json_t *d = json_array_get(data, i);
+		int from = json_object_get(d, "from") ? region_at(a, d, "from", err) : own;
 
-		r = add(&s, json_int_at(d, "lun", 0), json_object_get(d, "disk"), (unsigned) own,
-			DATA_KIND, key, err);
+		r = from < 0 ? from
+			     : add(&s, json_int_at(d, "lun", 0), json_object_get(d, "disk"),
+				   (unsigned) from, DATA_KIND, key, err);
 	}
 	if (r < 0) {
 		disk_set_done(&s);
@@ -229,7 +231,8 @@ int disk_set_import(struct arm_job *job, struct store_session *session, const ch
 		    json_t *doc, struct err *err)
 {
 	const json_t *imports = json_object_get(doc, S_IMPORTS);
-	int region = region_at(job->app, doc, "location", err), r = region < 0 ? region : 0;
+	int region = doc_place(job->app, doc, json_str_at(doc, "location"), err);
+	int r = region < 0 ? region : 0;
 	json_t *patch;
 
 	if (r < 0 || json_array_size(imports) == 0)

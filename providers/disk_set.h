@@ -3,9 +3,9 @@
  * The disks of an image: its OS disk and its data disks, as versions and managed images have them.
  * A document keeps
  *	properties.kiln.disk		the OS disk
- *	properties.kiln.dataDisks	[{"lun","disk","trusted","hostCaching"?}], by LUN
- *	origin				{"id","region"}: where the OS disk comes from; data disks
- *					come from the resource's own location
+ *	properties.kiln.dataDisks	[{"lun","disk","trusted","hostCaching"?,"from"?}], by LUN;
+ *					"from": the region that it comes from, else the own place
+ *	origin				{"id","region"}: where the OS disk comes from
  *	imports				[{"lun" (-1 = OS),"uri","hostCaching"?}]: VHDs that its job
  *					still has to fetch
  * In the store an OS disk is a root of the owner's kind under the resource's key, a data disk one

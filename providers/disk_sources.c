@@ -93,10 +93,10 @@ static int take_id(struct arm_call *c, const struct disk_want *w, struct err *er
 		return r;
 	if (w->lun >= 0)
 		return append(c->doc, S_DATA,
-			      json_pack("{s:I, s:o, s:b, s:s*}", "lun", (json_int_t) w->lun, "disk",
-					disk_ref_to_json(&s.disk), "trusted",
+			      json_pack("{s:I, s:o, s:b, s:s*, s:s}", "lun", (json_int_t) w->lun,
+					"disk", disk_ref_to_json(&s.disk), "trusted",
 					json_bool_at(s.facts, "trusted", false), "hostCaching",
-					w->caching),
+					w->caching, "from", a->regions[s.region].name),
 			      err);
 	origin = json_pack("{s:s, s:s}", "id", s.id, "region", a->regions[s.region].name);
 	if (json_set_at(c->doc, "origin", origin) < 0 ||

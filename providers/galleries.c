@@ -58,10 +58,31 @@ static int set_unique_name(struct arm_call *c, struct err *err)
 	return set_str(c->doc, "properties.identifier.uniqueName", name, err);
 }
 
+/* Its content is under one key for ever: what is there is not moved. */
+static int check_key(const struct arm_call *c, struct err *err)
+{
+	const char *key = json_str_at(c->doc, G_KEY), *was = json_str_at(c->old, G_KEY);
+
+	if (c->old && !str_eq(key ? key : "", was ? was : ""))
+		return refuse(err, -EBUSY, "PropertyChangeNotAllowed", G_KEY,
+			      "Changing property 'gallery." G_KEY "' is not allowed.");
+	if (!key || app_key_known(c->app, key))
+		return 0;
+	(void) refuse(err, -EINVAL, "InvalidParameter", G_KEY,
+		      G_KEY ": there is no gallery key '%s'", key);
+	err_hint(err, "kiln.yaml names them: galleryKeys.");
+	return -EINVAL;
+}
+
 static int gallery_write(struct arm_call *c, struct err *err)
 {
 	int r = c->old ? 0 : check_unique(c, err);
 
+	/* Clients that know nothing of it leave it out. */
+	if (r == 0 && c->old && !json_at(c->doc, "properties.kiln"))
+		r = keep_old(c, "properties.kiln", err);
+	if (r == 0)
+		r = check_key(c, err);
 	if (r == 0)
 		r = share_check(c, err);
 	if (r == 0)
@@ -133,6 +154,14 @@ static const struct arm_field soft_delete_fields[] = {
 	{"gracePeriodInDays", ARM_INT, ARM_NULLABLE, .min = 1, .max = 365},
 	{NULL},
 };
+static const struct arm_field encryption_fields[] = {
+	{"key", ARM_STRING, ARM_REQUIRED, .min = 1, .max = 20},
+	{NULL},
+};
+static const struct arm_field kiln_fields[] = {
+	{"encryption", ARM_OBJECT, ARM_NULLABLE, .fields = encryption_fields},
+	{NULL},
+};
 static const struct arm_field identifier_fields[] = {
 	{"uniqueName", ARM_STRING, ARM_READONLY},
 	{NULL},
@@ -155,6 +184,7 @@ static const struct arm_field gallery_properties[] = {
 	{"softDeletePolicy", ARM_OBJECT, ARM_NULLABLE, .fields = soft_delete_fields,
 	 .since = "2021-07-01"},
 	{"sharingStatus", ARM_ANY, ARM_READONLY},
+	{"kiln", ARM_OBJECT, ARM_NULLABLE, .fields = kiln_fields},
 	{NULL},
 };
 /* Kept and shown: nothing here acts under an identity of its own. */

@@ -116,6 +116,8 @@ static int create(struct arm_call *c, struct err *err)
 	if (r == 0)
 		r = check_common(c, err);
 	if (r == 0)
+		r = domain_note(c, err);
+	if (r == 0)
 		r = set_default(c->doc, V_PROFILE ".replicationMode", "Full", err);
 	if (r == 0)
 		r = version_regions_check(c, err);

@@ -97,11 +97,12 @@ static int find_region(struct app *a, const struct source_kind *k, const json_t 
 			      "%s: %s is in region '%s', not in '%s'", target, ret->id,
 			      location ? location : "", region);
 	}
-	ret->region = app_region_index(a, location ? location : "");
-	return ret->region >= 0 ? 0
-				: refuse(err, -EINVAL, "InvalidParameter", target,
-					 "%s: region '%s' is not configured", target,
-					 location ? location : "");
+	ret->region = doc_place(a, doc, location, err);
+	if (ret->region >= 0)
+		return 0;
+	err_arm(err, "InvalidParameter");
+	err_target(err, "%s", target);
+	return err_ctx(err, -EINVAL, "%s", target);
 }
 
 /* Of a disk its owner may say more later than was known of its content. */

@@ -176,7 +176,8 @@ int app_region_drain_mark(struct app *a, unsigned region, bool on, struct err *e
 	if (r < 0)
 		return r;
 	a->regions[region].draining = on;
-	store_region_draining(a->store, region, on);
+	for (size_t i = region; i < a->n_regions * (1 + a->n_keys); i += a->n_regions)
+		store_region_draining(a->store, (unsigned) i, on);
 	return 0;
 }
 
@@ -211,6 +212,17 @@ static int is_user(void *arg, const char *id, const json_t *doc)
 	return 0;
 }
 
+/* The places of gallery keys first: the region itself is what makes a second try possible. */
+static int forget(struct app *a, unsigned region, bool delete_data, struct err *err)
+{
+	int r = 0;
+
+	for (size_t k = a->n_keys + 1; k-- > 0 && r >= 0;)
+		r = store_region_forget(a->store, (unsigned) (region + k * a->n_regions),
+					delete_data, err);
+	return r;
+}
+
 int app_region_remove(struct app *a, unsigned region, bool delete_data, struct err *err)
 {
 	const char *name = a->regions[region].name;
@@ -234,7 +246,7 @@ int app_region_remove(struct app *a, unsigned region, bool delete_data, struct e
 	if (r >= 0)
 		r = changes_begin(a, &lock, &changes, err);
 	if (r >= 0)
-		r = store_region_forget(a->store, region, delete_data, err);
+		r = forget(a, region, delete_data, err);
 	if (r == -ENOTEMPTY)
 		err_hint(err, "`kiln region drain %s` moves it elsewhere.", name);
 	if (r < 0)

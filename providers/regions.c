@@ -67,8 +67,47 @@ int app_region_index(const struct app *a, const char *name)
 
 	if (!norm)
 		return -ENOMEM;
-	for (size_t i = 0; i < a->n_regions; i++)
+	for (size_t i = 0; i < a->n_regions * (1 + a->n_keys); i++)
 		if (strcmp(a->regions[i].name, norm) == 0)
 			return (int) i;
 	return -ENOENT;
+}
+
+/* Position of a key; -1. */
+static int key_index(const struct app *a, const char *key)
+{
+	const json_t *list = json_object_get(a->config, "galleryKeys");
+
+	for (size_t i = 0; i < a->n_keys; i++)
+		if (str_eq(json_str_at(json_array_get(list, i), "name"), key))
+			return (int) i;
+	return -1;
+}
+
+bool app_key_known(const struct app *a, const char *key)
+{
+	return key_index(a, key) >= 0;
+}
+
+int app_place(const struct app *a, const char *region, const char *key)
+{
+	int at = app_region_index(a, region), k;
+
+	if (at < 0 || !key)
+		return at;
+	k = key_index(a, key);
+	return k < 0 ? -ENOKEY : (int) a->n_regions * (1 + k) + at % (int) a->n_regions;
+}
+
+unsigned app_region_of(const struct app *a, unsigned place)
+{
+	return place % (unsigned) a->n_regions;
+}
+
+const char *app_key_of(const struct app *a, unsigned place)
+{
+	size_t k = place / a->n_regions;
+	const json_t *list = json_object_get(a->config, "galleryKeys");
+
+	return k > 0 ? json_str_at(json_array_get(list, k - 1), "name") : NULL;
 }

@@ -54,6 +54,24 @@ static int in_region(const struct arm_call *c, const char *source, const char *r
 		      target, source, region);
 }
 
+/* Content under another key is elsewhere, also within a region. */
+static int same_domain(const struct arm_call *c, const char *source, struct err *err)
+{
+	const char *own = json_str_at(c->doc, P_DOMAIN), *its;
+	auto_json json_t *doc = NULL;
+	int r = arm_load(c->arm, source, &doc, err);
+
+	if (r < 0)
+		return r;
+	its = json_str_at(doc, P_DOMAIN);
+	if (str_eq(own ? own : "", its ? its : ""))
+		return 0;
+	return refuse(err, -EINVAL, "InvalidParameter", V_PROFILE ".replicationMode",
+		      V_PROFILE ".replicationMode: Shallow copies nothing, and %s is not under "
+				"the key of this gallery",
+		      source);
+}
+
 int shallow_check(const struct arm_call *c, struct err *err)
 {
 	const json_t *targets = json_at(c->doc, V_TARGETS), *t;
@@ -69,12 +87,14 @@ int shallow_check(const struct arm_call *c, struct err *err)
 			      "as its source, not VHDs");
 	for (size_t n = 0; !end; n++) {
 		const char *source = source_at(c->doc, n, &end);
+		int r = source ? same_domain(c, source, err) : 0;
 
+		if (r < 0)
+			return r;
 		json_array_foreach((json_t *) targets, i, t)
 		{
 			const char *name = json_str_at(t, "name");
 			char target[96];
-			int r;
 
 			(void) snprintf(target, sizeof(target), V_TARGETS "[%zu].name", i);
 			r = source && name ? in_region(c, source, name, target, err) : 0;

@@ -22,6 +22,22 @@ static int template_of(struct app *a, const char *id, char **ret, char **ret_loc
 	return *ret && *ret_location ? 0 : no_memory(err);
 }
 
+/* Where a run or a template's runs keep their content. */
+static int place_of(struct app *a, const char *id, struct bake_env *env, struct err *err)
+{
+	auto_json json_t *doc = NULL;
+	int r = arm_load(a->arm, id, &doc, err);
+
+	if (r < 0)
+		return r;
+	if (!json_str_at(doc, "properties.templateId"))
+		return template_place(a, doc, env, err);
+	r = doc_place(a, doc, a->regions[env->home].name, err);
+	if (r >= 0)
+		env->region = (unsigned) r;
+	return r < 0 ? r : 0;
+}
+
 static int load_step(struct app *a, const char *id, const char *step, struct image_source *ret,
 		     struct err *err)
 {
@@ -35,6 +51,8 @@ static int load_step(struct app *a, const char *id, const char *step, struct ima
 		r = arm_may(a->arm, &a->owner, TYPE_TEMPLATE "/run/action", template, err);
 	if (r == 0)
 		r = template_env(a, location, &env, err);
+	if (r == 0)
+		r = place_of(a, id, &env, err);
 	if (r == 0)
 		r = bake_find_step(&env, id, step, &ret->disk, &record, err);
 	if (r < 0)

@@ -108,6 +108,10 @@ int template_put_run(struct template_run *t, const json_t *record, struct err *e
 		return no_memory(err);
 	}
 	doc = json_pack("{s:s, s:o}", "location", t->location, "properties", properties);
+	if (doc && t->domain && set_str(doc, P_DOMAIN, t->domain, err) < 0) {
+		json_decref(doc);
+		return -ENOMEM;
+	}
 	return doc ? arm_job_put(t->job, t->run_key, doc, err) : no_memory(err);
 }
 
@@ -182,6 +186,7 @@ int template_env(struct app *a, const char *location, struct bake_env *ret, stru
 	*ret = (struct bake_env){
 		.store = a->store,
 		.region = (unsigned) region,
+		.home = app_region_of(a, (unsigned) region),
 		.journal = a->journal,
 		.data_dir = a->data_dir,
 		.run_dir = a->run_dir,
@@ -190,6 +195,38 @@ int template_env(struct app *a, const char *location, struct bake_env *ret, stru
 		.arg = a,
 		.config = a->config,
 	};
+	return 0;
+}
+
+/* The first of its targets that is under a key says so, else its source. */
+static int find_key(struct app *a, const json_t *doc, char **ret, struct err *err)
+{
+	const json_t *targets = json_at(doc, "properties.distribute"), *t;
+	const char *source = json_str_at(doc, "properties.source.imageVersionId");
+	int r = 0;
+	size_t i;
+
+	json_array_foreach((json_t *) targets, i, t)
+	{
+		const char *id = json_str_at(t, "galleryImageId");
+
+		if (r == 0 && !*ret && id)
+			r = gallery_key(a, id, ret, err);
+	}
+	return r < 0 || *ret || !source ? r : gallery_key(a, source, ret, err);
+}
+
+int template_place(struct app *a, const json_t *doc, struct bake_env *env, struct err *err)
+{
+	auto_free char *key = NULL;
+	int r = find_key(a, doc, &key, err), at;
+
+	if (r < 0 || !key)
+		return r;
+	at = app_place(a, a->regions[env->home].name, key);
+	if (at < 0)
+		return err_set(err, at, "gallery key '%s' is not in kiln.yaml", key);
+	env->region = (unsigned) at;
 	return 0;
 }
 
@@ -288,6 +325,8 @@ int template_explain(struct app *a, const char *id, const json_t *doc, const jso
 	t.subscription = parsed.subscription;
 	o = run_options(params, run_id, id, &a->owner);
 	r = location ? template_env(a, location, &env, err) : no_memory(err);
+	if (r == 0)
+		r = template_place(a, doc, &env, err);
 	if (r < 0)
 		return r;
 	env.cancel = cancel;
@@ -305,6 +344,8 @@ static int run_engine(struct template_run *t, struct err *err)
 	struct tee tee;
 	int r = template_env(t->app, t->location, &env, err);
 
+	if (r == 0)
+		r = template_place(t->app, t->doc, &env, err);
 	if (r < 0)
 		return r;
 	r = tee_open(&tee, t, err);
@@ -312,7 +353,7 @@ static int run_engine(struct template_run *t, struct err *err)
 		return r;
 	env.cancel = t->job->cancel;
 	env.events = &tee.sink;
-	t->region = env.region;
+	t->domain = app_key_of(t->app, env.region);
 	r = bake_run(&env, &host, &o, t->doc, &record, err);
 	tee_close(&tee);
 	if (record) {

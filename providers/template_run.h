@@ -17,7 +17,7 @@ struct template_run {
 	const char *run_id; /* the operation's id: a job that is run again continues the same run */
 	char *run_key;      /* owned: id of the Kiln.Images/runs resource */
 	char *location;     /* owned: normalized */
-	unsigned region;
+	const char *domain; /* the gallery key that its content is under; NULL = none */
 	json_t *record;     /* owned: the engine's record as last reported, or NULL */
 	char sub_state[32]; /* last reported */
 };
@@ -36,5 +36,8 @@ int template_put_run(struct template_run *t, const json_t *record, struct err *e
 
 /** template_env() - the engine's environment in an app; @region from the template's location. */
 int template_env(struct app *a, const char *location, struct bake_env *ret, struct err *err);
+/** template_place() - a template whose target or source is a gallery with a key works in that key's
+ *  place: sets @env->region. @doc: the template. */
+int template_place(struct app *a, const json_t *doc, struct bake_env *env, struct err *err);
 
 #endif

@@ -126,9 +126,13 @@ static bool is_done(const struct sync *s, const char *region, unsigned at)
 /* The nearest source: a region that is complete already, else where the disks came from. */
 static int pick_from(const struct sync *s, unsigned to)
 {
-	for (size_t i = 0; i < s->app->n_regions; i++)
-		if (i != to && is_done(s, s->app->regions[i].name, (unsigned) i))
-			return (int) i;
+	for (size_t i = 0; i < s->app->n_regions; i++) {
+		const char *name = s->app->regions[i].name;
+		int at = doc_place(s->app, s->doc, name, NULL);
+
+		if (at >= 0 && (unsigned) at != to && is_done(s, name, (unsigned) at))
+			return at;
+	}
 	return -1;
 }
 
@@ -156,12 +160,12 @@ static int copy_to(struct sync *s, const char *region, unsigned to, struct err *
  * entry says why. */
 static int sync_region(struct sync *s, const char *region, struct err *err)
 {
-	int at = app_region_index(s->app, region);
 	auto_err struct err e = ERR_INIT;
+	int at = doc_place(s->app, s->doc, region, &e);
 	int r;
 
 	if (at < 0)
-		r = err_set(&e, at, "region %s is not configured any more", region);
+		r = at;
 	else if (is_done(s, region, (unsigned) at))
 		return 0;
 	else if (set_state(s, region, "Replicating", 0, "", err) < 0)
@@ -185,10 +189,12 @@ static int sync_region(struct sync *s, const char *region, struct err *err)
 
 static int drop_region(struct sync *s, const char *region, struct err *err)
 {
-	int at = app_region_index(s->app, region);
+	int at = doc_place(s->app, s->doc, region, err);
 	json_t *patch = json_pack("{s:{s:n}}", V_REPLICATION, region);
-	int r = 0;
+	int r = at == -ENOKEY ? at : 0;
 
+	if (at == -ENOENT)
+		err_done(err);
 	if (at >= 0)
 		r = disk_set_drop(s->app, &s->disks, at, err);
 	if (at >= 0 && r == 0)
@@ -300,14 +306,14 @@ static int sync_record(struct sync *s, const char *manifest, struct err *err)
 
 static int sync_finish(struct sync *s, struct err *err)
 {
-	int own = app_region_index(s->app, json_str_at(s->job->doc, "location"));
+	int own = doc_place(s->app, s->doc, json_str_at(s->job->doc, "location"), err);
 	auto_free char *name = NULL;
 	char hex[DIGEST_HEX];
 	json_t *patch;
 	int r;
 
 	if (own < 0)
-		return err_set(err, own, "the version's location is not configured any more");
+		return own;
 	r = store_manifest_put(s->app->store, (unsigned) own, s->manifest_doc, &s->manifest, err);
 	if (r < 0)
 		return err_ctx(err, r, "manifest");

@@ -98,11 +98,18 @@ static int take_image(struct arm_call *c, const char *id, const char *target, st
 	const char *location = json_str_at(c->doc, "location");
 	auto_image_source struct image_source s = {.region = -1};
 	const struct app *a = c->app;
+	json_t *d;
+	size_t i;
 	int r = image_source_load(c->app, c->who, c->id->subscription, id, location ? location : "",
 				  target, &s, err);
 
 	if (r < 0)
 		return r;
+	json_array_foreach(s.data, i, d)
+	{
+		if (json_object_set_new(d, "from", json_string(a->regions[s.region].name)) < 0)
+			return no_memory(err);
+	}
 	if (json_set_at(c->doc, V_ORIGIN,
 			json_pack("{s:s, s:s}", "id", s.id, "region", a->regions[s.region].name)) <
 		    0 ||

@@ -18,7 +18,7 @@
 #define SESSION_LEASE_S  3600
 #define CACHE_BYTES_DFLT (32u << 20)
 #define THREADS_MAX      64
-#define REGIONS_MAX      64
+#define REGIONS_MAX      256
 #define RUN_CHUNKS       16u /* chunks that a worker takes at a time; divides TREE_FANOUT */
 #define CODEC_POOL       64
 
