@@ -2,6 +2,7 @@
 #include "arm/flood.h"
 #include "arm/grants.h"
 #include "arm/internal.h"
+#include "arm/rendition.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -25,6 +26,8 @@ int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 		r = grants_cache_new(&arm->grants, err);
 	if (r >= 0)
 		r = flood_new(&arm->flood);
+	if (r >= 0)
+		r = renditions_new(RENDITIONS_BYTES, &arm->renditions, err);
 	if (r >= 0)
 		grants_watch(arm);
 	if (r >= 0)
@@ -54,6 +57,7 @@ void arm_free(struct arm *arm)
 	flood_free(arm->flood);
 	strv_free(arm->operation_types);
 	grants_cache_free(arm->grants);
+	renditions_free(arm->renditions);
 	free(arm->owner);
 	free(arm);
 }
@@ -66,6 +70,7 @@ const struct arm_config *arm_config(const struct arm *arm)
 void arm_response_done(struct arm_response *r)
 {
 	json_decref(r->body);
+	arm_text_unref(r->text);
 	free(r->etag);
 	free(r->location);
 	free(r->async_operation);
@@ -408,6 +413,8 @@ static int finish(struct request *rq)
 	if (!rq->port && str_eq(rq->req->method, "HEAD")) {
 		json_decref(rq->res->body);
 		rq->res->body = NULL;
+		arm_text_unref(rq->res->text);
+		rq->res->text = NULL;
 		if (rq->res->status == 200 && !rq->res->stream.read)
 			rq->res->status = 204;
 	}
@@ -435,6 +442,7 @@ void request_run(struct arm *arm, const struct arm_request *req, const char *par
 	ret->type = rq.route.type ? rq.route.type->name : NULL;
 	json_decref(rq.body);
 	free(rq.action);
+	buf_done(&rq.variant);
 	route_done(&rq.route);
 	target_done(&rq.target);
 	err_done(&rq.err);

@@ -10,6 +10,7 @@
 #ifndef KILN_ARM_ARM_H
 #define KILN_ARM_ARM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,7 @@ struct arm_request {
 	const char *if_match, *if_none_match;
 	const char *idempotency_key;
 	const char *client_request_id, *correlation_id;
+	bool takes_text; /* the body of the answer may come as @text. Not inside a transaction */
 	/* Any further header by name without case, or NULL; what it returns lives as long as the
 	 * request. NULL = the request has no headers. */
 	const char *(*header)(void *arg, const char *name);
@@ -74,10 +76,21 @@ struct arm_header {
 	char *name, *value; /* owned */
 };
 
+/* JSON that was written before or is written at once. Never changes; counted by reference; not
+ * NUL-terminated. */
+struct arm_text {
+	atomic_uint refs;
+	size_t n;
+	const char *bytes;
+	char *owned; /* released with it, or NULL */
+};
+void arm_text_unref(struct arm_text *t);
+
 struct arm_response {
 	int status;
-	json_t *body; /* owned; NULL = empty */
-	char *etag;   /* owned; all may be NULL */
+	json_t *body;          /* owned; NULL = empty */
+	struct arm_text *text; /* owned reference; instead of @body when the request takes it */
+	char *etag;            /* owned; all may be NULL */
 	char *location, *async_operation;
 	int retry_after_s; /* 0 = no header */
 	char *detail;      /* owned: what really happened behind a 5xx, for the log of this host;
@@ -370,6 +383,8 @@ struct arm_type {
 	arm_hook *del;   /* may refuse (-EBUSY) or start a job; else the row goes */
 	arm_hook *view;  /* shapes a stored document for the caller (in c->doc; no c->old): $expand,
 			    defaults by api-version */
+	bool view_pure;  /* what view makes depends on nothing but the document, the api-versions
+			    and the query options: not on who asks, the time, or other rows */
 	arm_hook *get;   /* computed read: sets c->result */
 	arm_hook *list;  /* computed list: c->result is the whole body */
 	arm_hook *change; /* computed PUT, PATCH and DELETE (c->method) of a type without rows: the

@@ -258,17 +258,27 @@ int parent_check(struct request *rq, bool writing, char **ret_parent)
 
 char *etag_text(int64_t revision)
 {
-	return strf("\"%llx\"", (unsigned long long) revision);
+	static const char hex[] = "0123456789abcdef";
+	uint64_t v = (uint64_t) revision;
+	char text[20], *p = text + sizeof(text);
+
+	*--p = '\0';
+	*--p = '"';
+	do
+		*--p = hex[v & 15];
+	while (v >>= 4);
+	*--p = '"';
+	return strdup(p);
 }
 
-bool etag_matches(const char *header, const struct resource *res)
+bool etag_matches(const char *header, const int64_t *revision)
 {
 	char want[24];
 	int n;
 
-	if (!res)
+	if (!revision)
 		return false;
-	n = snprintf(want, sizeof(want), "%llx", (unsigned long long) res->revision);
+	n = snprintf(want, sizeof(want), "%llx", (unsigned long long) *revision);
 	for (const char *p = header; *p;) {
 		p += strspn(p, " \t,");
 		if (*p == '*')
@@ -286,12 +296,13 @@ bool etag_matches(const char *header, const struct resource *res)
 
 int etag_check(struct request *rq, const struct resource *res)
 {
+	const int64_t *revision = res ? &res->revision : NULL;
 	const char *what = NULL;
 
-	if (rq->req->if_match && !etag_matches(rq->req->if_match, res))
+	if (rq->req->if_match && !etag_matches(rq->req->if_match, revision))
 		what = res ? "has changed: its etag is not among those of If-Match"
 			   : "does not exist, so that If-Match cannot hold";
-	if (rq->req->if_none_match && etag_matches(rq->req->if_none_match, res))
+	if (rq->req->if_none_match && etag_matches(rq->req->if_none_match, revision))
 		what = "exists, which If-None-Match rules out";
 	if (!what)
 		return 0;

@@ -23,11 +23,13 @@
 
 struct flood;
 struct grants_cache;
+struct renditions;
 struct request;
 struct arm {
 	struct arm_config config;
-	struct grants_cache *grants; /* grants.h */
-	struct flood *flood;         /* flood.h */
+	struct flood *flood;           /* flood.h */
+	struct grants_cache *grants;   /* grants.h */
+	struct renditions *renditions; /* rendition.h */
 	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
 	char *owner;            /* owned: this process, for leases */
 };
@@ -112,6 +114,7 @@ struct request {
 	bool partial;            /* a list of what the caller may read of it, not of all */
 	bool changed;            /* something was written: goes to the audit log */
 	bool audited;            /* its failure is there already */
+	struct buf variant;      /* render.c: what the look of a row depends on besides the row */
 	struct err err;
 };
 
@@ -160,8 +163,8 @@ int not_found(struct request *rq);
 int not_allowed(struct request *rq);
 /** etag_check() - If-Match and If-None-Match against a resource (NULL = absent). */
 int etag_check(struct request *rq, const struct resource *res);
-/** etag_matches() - is the etag of @res (NULL = absent) in a header's list? */
-bool etag_matches(const char *header, const struct resource *res);
+/** etag_matches() - is the etag of a revision (NULL = absent) in a header's list? */
+bool etag_matches(const char *header, const int64_t *revision);
 char *etag_text(int64_t revision);
 /** respond_resource() - status, etag and the body as the request's version sees the document,
  *  which it takes from @res. */
@@ -175,6 +178,18 @@ int start_job(struct request *rq, const struct arm_call *c, const struct resourc
 const struct arm_job_kind *job_kind_of(const struct arm_type *type, const char *name);
 /** key_busy() - 409 when an operation is active on the resource. */
 int key_busy(struct arm *arm, const char *key, struct err *err);
+
+/* ---- render.c ----------------------------------------------------------------------------- */
+
+/** render_json() - what the caller sees of a row. @doc: its document if it is there already, or
+ *  NULL; stolen. */
+int render_json(struct request *rq, const struct resource_row *row, json_t *doc, json_t **ret);
+/** render_text() - the same as text; kept for the next who asks. */
+int render_text(struct request *rq, const struct resource_row *row, json_t *doc,
+		struct arm_text **ret);
+/** text_take() - a text of @n bytes that are stolen (malloc()); NULL on ENOMEM or when they are
+ *  NULL. */
+struct arm_text *text_take(char *owned, size_t n);
 
 /* ---- resource.c: documents ---------------------------------------------------------------- */
 

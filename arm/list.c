@@ -19,9 +19,15 @@ struct listing {
 	struct filter *filter; /* NULL = none */
 	const json_t *doc;     /* the row that is being judged */
 	unsigned top;
-	json_t *value;
-	char *last; /* owned: place of the last row that was looked at */
-	bool more;  /* rows follow after it */
+	bool as_text;
+	json_t *value;   /* the items, unless as text */
+	struct buf text; /* the answer so far */
+	size_t n;        /* items */
+	size_t seen;     /* rows that were looked at */
+	size_t batch;    /* of the current statement */
+	struct buf last; /* place of the last row that was looked at; empty = none */
+	bool more;       /* rows follow after it */
+	int r;           /* of the row that ended a statement */
 };
 
 static int no_memory(struct request *rq)
@@ -135,7 +141,7 @@ static int test(void *arg, const struct filter_term *t)
 }
 
 /* A grant on the list's own scope covers all of its rows. */
-static int readable(struct listing *l, const struct resource *row, const struct arm_type *type)
+static int readable(struct listing *l, const char *key, const struct arm_type *type)
 {
 	struct request *rq = l->rq;
 	auto_free char *action = NULL;
@@ -147,24 +153,32 @@ static int readable(struct listing *l, const struct resource *row, const struct 
 	action = strf("%s/read", type_policy(type));
 	if (!action)
 		return no_memory(rq);
-	r = arm_may(rq->arm, rq->req->who, action, row->key, &err);
+	r = arm_may(rq->arm, rq->req->who, action, key, &err);
 	if (r < 0 && r != -EACCES)
 		err_move(&rq->err, &err);
 	err_done(&err);
 	return r == -EACCES ? 0 : r < 0 ? r : 1;
 }
 
+static int place(struct listing *l, const char *at)
+{
+	buf_clear(&l->last);
+	return buf_addstr(&l->last, at) < 0 ? no_memory(l->rq) : 0;
+}
+
+/* ---- Rows that a hook lists: read first, so that the hook may do whatever it needs ---------- */
+
 static int wanted(struct listing *l, const struct resource *row, const struct arm_type *type)
 {
 	int r = 1;
 
 	l->doc = row->doc;
-	if (l->spec && l->spec->keep)
+	if (l->spec->keep)
 		r = l->spec->keep(l->c, row->doc, &l->rq->err);
 	if (r > 0)
 		r = filter_match(l->filter, test, l);
 	if (r > 0)
-		r = readable(l, row, type);
+		r = readable(l, row->key, type);
 	return r;
 }
 
@@ -173,7 +187,7 @@ static int show(struct listing *l, struct resource *row)
 	json_t *doc = NULL;
 	int r = 0;
 
-	if (l->spec && l->spec->show) {
+	if (l->spec->show) {
 		doc = json_deep_copy(row->doc);
 		r = doc ? l->spec->show(l->c, &doc, &l->rq->err) : no_memory(l->rq);
 	} else {
@@ -183,89 +197,154 @@ static int show(struct listing *l, struct resource *row)
 		json_decref(doc);
 		return r;
 	}
+	l->n++;
 	return json_array_append_new(l->value, doc) < 0 ? no_memory(l->rq) : 0;
 }
 
-/* ---- Pages -------------------------------------------------------------------------------- */
-
-static int place(struct listing *l, const struct resource *row, bool by_key)
+/* Rows of one batch until the page is full. */
+static int read_rows(struct listing *l, const struct resource_query *q)
 {
-	free(l->last);
-	l->last = strdup(by_key ? row->key : row->sort);
-	return l->last ? 0 : no_memory(l->rq);
-}
+	struct resource *rows = NULL;
+	size_t n = 0;
+	int r = resource_list(l->rq->arm->config.meta, q, &rows, &n, &l->rq->err);
 
-/* Rows of one batch until the page is full. *@ret: how many were looked at. */
-static int take_rows(struct listing *l, const struct resource_query *q, struct resource *rows,
-		     size_t n, size_t *ret)
-{
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < n && r >= 0 && json_array_size(l->value) < l->top; i++) {
+	for (size_t i = 0; i < n && r >= 0; i++) {
 		const struct arm_type *type = route_type(l->rq->arm, rows[i].type);
 
+		l->more = l->n >= l->top;
+		if (l->more)
+			break;
 		r = type ? wanted(l, &rows[i], type) : 0;
 		if (r > 0)
 			r = show(l, &rows[i]);
 		if (r >= 0)
-			r = place(l, &rows[i], q->by_key);
+			r = place(l, q->by_key ? rows[i].key : rows[i].sort);
+		l->seen++;
 	}
-	*ret = i;
+	resources_free(rows, n);
+	l->more = l->more || n == q->limit;
 	return r;
 }
 
-static int scan(struct listing *l, struct resource_query *q, char *after)
-{
-	size_t seen = 0;
+/* ---- Rows of a plain collection: taken while the statement stands on them ------------------- */
 
-	l->last = after;
+static int add_text(struct listing *l, const struct resource_row *row, json_t *doc)
+{
+	struct arm_text *t = NULL;
+	int r = render_text(l->rq, row, doc, &t);
+
+	if (r < 0)
+		return r;
+	if (l->n > 0)
+		(void) buf_addch(&l->text, ',');
+	r = buf_add(&l->text, t->bytes, t->n);
+	arm_text_unref(t);
+	return r < 0 ? no_memory(l->rq) : 0;
+}
+
+static int add_json(struct listing *l, const struct resource_row *row, json_t *doc)
+{
+	json_t *seen = NULL;
+	int r = render_json(l->rq, row, doc, &seen);
+
+	if (r < 0)
+		return r;
+	return json_array_append_new(l->value, seen) < 0 ? no_memory(l->rq) : 0;
+}
+
+static int take_row(struct listing *l, const struct resource_row *row)
+{
+	auto_json json_t *doc = NULL;
+	int r = 1;
+
+	if (l->filter) {
+		r = resource_row_doc(row, &doc);
+		if (r < 0)
+			return err_set(&l->rq->err, r, "the row \"%.300s\": %s", row->key,
+				       strerrordesc_np(-r));
+		l->doc = doc;
+		r = filter_match(l->filter, test, l);
+	}
+	if (r > 0)
+		r = readable(l, row->key, l->rq->route.type);
+	if (r <= 0)
+		return r;
+	r = l->as_text ? add_text(l, row, take_ptr(doc)) : add_json(l, row, take_ptr(doc));
+	l->n++;
+	return r;
+}
+
+/* A failure is kept aside: what failed is not the query. */
+static int see_row(void *arg, const struct resource_row *row)
+{
+	struct listing *l = arg;
+
+	l->more = l->n >= l->top;
+	if (l->more)
+		return 1;
+	l->r = take_row(l, row);
+	if (l->r >= 0)
+		l->r = place(l, row->sort);
+	l->seen++;
+	l->batch++;
+	return l->r < 0 ? 1 : 0;
+}
+
+static int scan_rows(struct listing *l, const struct resource_query *q)
+{
+	int r;
+
+	l->batch = 0;
+	r = resource_scan(l->rq->arm->config.meta, q, see_row, l, &l->rq->err);
+	l->more = l->more || l->batch == q->limit;
+	return r < 0 ? r : l->r;
+}
+
+/* ---- Pages -------------------------------------------------------------------------------- */
+
+static int scan(struct listing *l, struct resource_query *q)
+{
 	for (;;) {
-		struct resource *rows = NULL;
-		size_t n = 0, used = 0;
-		unsigned room = l->top - (unsigned) json_array_size(l->value);
+		size_t room = l->top - l->n;
 		int r;
 
-		q->after = l->last;
+		q->after = l->last.len > 0 ? l->last.data : NULL;
 		/* one more tells whether there is a next page */
-		q->limit = room >= RESOURCE_PAGE_MAX ? RESOURCE_PAGE_MAX : room + 1;
+		q->limit = room >= RESOURCE_PAGE_MAX ? RESOURCE_PAGE_MAX : (unsigned) room + 1;
 		if (l->filter || l->rq->partial || l->c)
 			q->limit = RESOURCE_PAGE_MAX / 2;
-		r = resource_list(l->rq->arm->config.meta, q, &rows, &n, &l->rq->err);
-		if (r < 0)
+		l->more = false;
+		r = l->c ? read_rows(l, q) : scan_rows(l, q);
+		if (r < 0 || !l->more || l->n >= l->top || l->seen >= ARM_SCAN)
 			return r;
-		r = take_rows(l, q, rows, n, &used);
-		resources_free(rows, n);
-		if (r < 0)
-			return r;
-		seen += used;
-		l->more = used < n || n == q->limit;
-		if (!l->more || used < n || seen >= ARM_SCAN || json_array_size(l->value) >= l->top)
-			return 0;
 	}
 }
 
-static int run(struct listing *l, const char *type, const char *under, json_t **ret)
+static int end_text(struct listing *l)
 {
-	auto_free char *low_type = type ? str_lower(type) : NULL, *low = str_lower(under);
-	struct resource_query q = {.type = low_type, .under = low, .by_key = !type};
-	char *after = NULL;
-	int r;
+	size_t n;
 
-	if ((type && !low_type) || !low)
-		return no_memory(l->rq);
-	r = take_filter(l);
-	if (r >= 0)
-		r = page_size(l->rq, &l->top);
-	if (r >= 0)
-		r = list_token(l->rq, &after);
-	if (r >= 0)
-		r = scan(l, &q, after);
-	if (r < 0)
-		return r;
+	if (l->more) {
+		auto_free char *link = list_next_link(l->rq, buf_str(&l->last));
+		auto_json json_t *j = link ? json_string(link) : NULL;
+		auto_free char *text = j ? json_compact(j) : NULL;
+
+		if (!text)
+			return no_memory(l->rq);
+		(void) buf_addf(&l->text, "],\"nextLink\":%s}", text);
+	} else {
+		(void) buf_addstr(&l->text, "]}");
+	}
+	n = l->text.len;
+	l->rq->res->text = text_take(buf_take(&l->text), n);
+	return l->rq->res->text ? 0 : no_memory(l->rq);
+}
+
+static int end_json(struct listing *l, json_t **ret)
+{
 	*ret = json_pack("{s:O}", "value", l->value);
 	if (*ret && l->more) {
-		auto_free char *link = list_next_link(l->rq, l->last);
+		auto_free char *link = list_next_link(l->rq, buf_str(&l->last));
 
 		if (!link || json_object_set_new(*ret, "nextLink", json_string(link)) < 0) {
 			json_decref(*ret);
@@ -275,21 +354,54 @@ static int run(struct listing *l, const char *type, const char *under, json_t **
 	return *ret ? 0 : no_memory(l->rq);
 }
 
-static int list(struct listing *l, const char *type, const char *under, json_t **ret)
+static int run(struct listing *l, const char *type, const char *under, json_t **ret)
 {
+	auto_free char *low_type = type ? str_lower(type) : NULL, *low = str_lower(under);
+	struct resource_query q = {.type = low_type, .under = low, .by_key = !type};
+	auto_free char *after = NULL;
 	int r;
 
-	l->value = json_array();
-	r = l->value ? run(l, type, under, ret) : no_memory(l->rq);
+	if ((type && !low_type) || !low)
+		return no_memory(l->rq);
+	r = take_filter(l);
+	if (r >= 0)
+		r = page_size(l->rq, &l->top);
+	if (r >= 0)
+		r = list_token(l->rq, &after);
+	if (r >= 0 && after)
+		r = place(l, after);
+	if (r >= 0)
+		r = scan(l, &q);
+	if (r < 0)
+		return r;
+	return l->as_text ? end_text(l) : end_json(l, ret);
+}
+
+static int list(struct listing *l, const char *type, const char *under, json_t **ret)
+{
+	int r = 0;
+
+	l->last = BUF_INIT(SIZE_MAX / 4);
+	l->text = BUF_INIT(SIZE_MAX / 4);
+	if (l->as_text)
+		(void) buf_addstr(&l->text, "{\"value\":[");
+	else
+		l->value = json_array();
+	if (!l->as_text && !l->value)
+		r = no_memory(l->rq);
+	if (r >= 0)
+		r = run(l, type, under, ret);
 	json_decref(l->value);
 	filter_free(l->filter);
-	free(l->last);
+	buf_done(&l->last);
+	buf_done(&l->text);
 	return r;
 }
 
 int list_stored(struct request *rq)
 {
-	struct listing l = {.rq = rq, .fields = rq->route.type->filters};
+	struct listing l = {
+		.rq = rq, .fields = rq->route.type->filters, .as_text = rq->req->takes_text};
 
 	rq->res->status = 200;
 	return list(&l, rq->route.type->name, rq->route.id.parent, &rq->res->body);

@@ -15,7 +15,8 @@ const char *const schema_resources[] = {
 	NULL,
 };
 
-#define COLUMNS "key, id, type, sort, api_version, revision, changes, doc"
+#define COLUMNS    "key, id, type, sort, api_version, revision, changes, doc"
+#define DOC_COLUMN 7
 
 void resource_done(struct resource *r)
 {
@@ -35,48 +36,103 @@ void resources_free(struct resource *r, size_t n)
 	free(r);
 }
 
-static int parse(const struct db_row *row, struct resource *ret)
+static int copy(const char *s, char **ret)
 {
-	int r = row_str(row, 0, &ret->key);
+	*ret = s ? strdup(s) : NULL;
+	return s && !*ret ? -ENOMEM : 0;
+}
 
-	if (r >= 0)
-		r = row_str(row, 1, &ret->id);
-	if (r >= 0)
-		r = row_str(row, 2, &ret->type);
-	if (r >= 0)
-		r = row_str(row, 3, &ret->sort);
-	if (r >= 0)
-		r = row_str(row, 4, &ret->api_version);
-	ret->revision = db_col_int(row, 5);
-	ret->changes = db_col_int(row, 6);
-	if (r >= 0)
-		r = row_json(row, 7, &ret->doc);
-	if (r >= 0 && !json_is_object(ret->doc))
+int resource_row_doc(const struct resource_row *row, json_t **ret)
+{
+	json_t *doc = NULL;
+	int r = row_json(row->columns, DOC_COLUMN, &doc);
+
+	if (r >= 0 && !json_is_object(doc)) {
+		json_decref(doc);
 		r = -EBADMSG;
+	}
+	if (r >= 0)
+		*ret = doc;
 	return r;
 }
 
-static int row_one(void *arg, const struct db_row *row)
+/* @ret is for resource_done() also on failure. */
+static int take(const struct resource_row *row, struct resource *ret)
 {
-	return parse(row, arg);
+	int r = copy(row->key, &ret->key);
+
+	if (r >= 0)
+		r = copy(row->id, &ret->id);
+	if (r >= 0)
+		r = copy(row->type, &ret->type);
+	if (r >= 0)
+		r = copy(row->sort, &ret->sort);
+	if (r >= 0)
+		r = copy(row->api_version, &ret->api_version);
+	ret->revision = row->revision;
+	ret->changes = row->changes;
+	return r < 0 ? r : resource_row_doc(row, &ret->doc);
+}
+
+/* ---- One row ------------------------------------------------------------------------------ */
+
+struct scan {
+	resource_row_fn *fn;
+	void *arg;
+	size_t n; /* rows seen */
+};
+
+static int row_scan(void *arg, const struct db_row *columns)
+{
+	struct scan *s = arg;
+	const struct resource_row row = {
+		.key = db_col_text(columns, 0),
+		.id = db_col_text(columns, 1),
+		.type = db_col_text(columns, 2),
+		.sort = db_col_text(columns, 3),
+		.api_version = db_col_text(columns, 4),
+		.revision = db_col_int(columns, 5),
+		.changes = db_col_int(columns, 6),
+		.columns = columns,
+	};
+
+	s->n++;
+	if (!row.key || !row.id || !row.type || !row.sort || !row.api_version)
+		return -EBADMSG;
+	return s->fn(s->arg, &row);
+}
+
+int resource_look(struct meta *m, const char *key, resource_row_fn *fn, void *arg, struct err *err)
+{
+	struct db_value p[] = {DBT(key)};
+	struct scan s = {fn, arg, 0};
+	int r = db_query(meta_db(m), "SELECT " COLUMNS " FROM resource WHERE key = ?", p, 1,
+			 row_scan, &s, NULL, err);
+
+	if (r >= 0 && s.n == 0)
+		return err_set(err, -ENOENT, "no resource \"%.300s\"", key);
+	return r < 0 ? err_ctx(err, r, "resource \"%.300s\"", key) : r;
+}
+
+static int see_one(void *arg, const struct resource_row *row)
+{
+	return take(row, arg);
 }
 
 int resource_get(struct meta *m, const char *key, struct resource *ret, struct err *err)
 {
-	struct db_value p[] = {DBT(key)};
 	struct resource res = {0};
-	int r = db_query(meta_db(m), "SELECT " COLUMNS " FROM resource WHERE key = ?", p, 1,
-			 row_one, &res, NULL, err);
+	int r = resource_look(m, key, see_one, &res, err);
 
-	if (r >= 0 && !res.key)
-		r = err_set(err, -ENOENT, "no resource \"%.300s\"", key);
 	if (r < 0) {
 		resource_done(&res);
-		return r == -ENOENT ? r : err_ctx(err, r, "resource \"%.300s\"", key);
+		return r;
 	}
 	*ret = res;
 	return 0;
 }
+
+/* ---- Writes ------------------------------------------------------------------------------- */
 
 int resource_create(struct meta *m, struct resource *res, struct err *err)
 {
@@ -160,12 +216,14 @@ int resource_delete(struct meta *m, const char *key, struct err *err)
 	return tx_end(m, r, err);
 }
 
+/* ---- Pages -------------------------------------------------------------------------------- */
+
 struct page {
 	struct resource *rows;
 	size_t n, cap;
 };
 
-static int row_page(void *arg, const struct db_row *row)
+static int see_page(void *arg, const struct resource_row *row)
 {
 	struct page *pg = arg;
 	int r;
@@ -180,8 +238,8 @@ static int row_page(void *arg, const struct db_row *row)
 		pg->cap = cap;
 	}
 	pg->rows[pg->n] = (struct resource){0};
-	r = parse(row, &pg->rows[pg->n]);
-	pg->n++; /* also half-parsed: resources_free() releases it */
+	r = take(row, &pg->rows[pg->n]);
+	pg->n++; /* also half-taken: resources_free() releases it */
 	return r;
 }
 
@@ -208,12 +266,12 @@ static int page_sql(const struct resource_query *q, const char *lo, const char *
 	return *ret ? 0 : -ENOMEM;
 }
 
-int resource_list(struct meta *m, const struct resource_query *q, struct resource **ret,
-		  size_t *ret_n, struct err *err)
+int resource_scan(struct meta *m, const struct resource_query *q, resource_row_fn *fn, void *arg,
+		  struct err *err)
 {
 	auto_free char *under_lo = NULL, *under_hi = NULL, *sql = NULL;
+	struct scan s = {fn, arg, 0};
 	const char *lo, *hi;
-	struct page pg = {0};
 	struct db_value p[4];
 	size_t n = 0;
 	int r;
@@ -238,10 +296,19 @@ int resource_list(struct meta *m, const struct resource_query *q, struct resourc
 	if (hi)
 		p[n++] = DBT(hi);
 	p[n++] = DBI(q->limit);
-	r = db_query(meta_db(m), sql, p, n, row_page, &pg, NULL, err);
+	r = db_query(meta_db(m), sql, p, n, row_scan, &s, NULL, err);
+	return r < 0 ? err_ctx(err, r, "list of resources") : r;
+}
+
+int resource_list(struct meta *m, const struct resource_query *q, struct resource **ret,
+		  size_t *ret_n, struct err *err)
+{
+	struct page pg = {0};
+	int r = resource_scan(m, q, see_page, &pg, err);
+
 	if (r < 0) {
 		resources_free(pg.rows, pg.n);
-		return err_ctx(err, r, "list of resources");
+		return r;
 	}
 	*ret = pg.rows;
 	*ret_n = pg.n;

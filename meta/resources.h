@@ -29,6 +29,20 @@ void resource_done(struct resource *r);
 void resources_free(struct resource *r, size_t n);
 #define auto_resource __attribute__((cleanup(resource_done)))
 
+/* A row while a statement stands on it: everything is borrowed until the callback returns. */
+struct db_row;
+struct resource_row {
+	const char *key, *id, *type, *sort, *api_version;
+	int64_t revision, changes;
+	const struct db_row *columns;
+};
+/* May query, but not begin a transaction. A non-zero return ends it and is returned. */
+typedef int resource_row_fn(void *arg, const struct resource_row *row);
+
+/** resource_row_doc() - parse the row's document; new reference. 0, -EBADMSG, -ENOMEM. */
+int resource_row_doc(const struct resource_row *row, json_t **ret);
+/** resource_look() - @fn sees the row. 0, -ENOENT, what @fn returned, or a common error. */
+int resource_look(struct meta *m, const char *key, resource_row_fn *fn, void *arg, struct err *err);
 /** resource_get() - 0, -ENOENT, or a common error. */
 int resource_get(struct meta *m, const char *key, struct resource *ret, struct err *err);
 /** resource_create() - sets @r->revision and @r->changes. -EEXIST when the key is taken. */
@@ -49,6 +63,9 @@ struct resource_query {
 };
 #define RESOURCE_PAGE_MAX 1000
 
+/** resource_scan() - @fn sees the rows of one page. 0, what @fn returned, or a common error. */
+int resource_scan(struct meta *m, const struct resource_query *q, resource_row_fn *fn, void *arg,
+		  struct err *err);
 /** resource_list() - one page; *@ret is released with resources_free(). */
 int resource_list(struct meta *m, const struct resource_query *q, struct resource **ret,
 		  size_t *ret_n, struct err *err);

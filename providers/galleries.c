@@ -218,6 +218,7 @@ const struct arm_type type_galleries = {
 	.write = gallery_write,
 	.del = gallery_delete,
 	.view = gallery_view,
+	.view_pure = true,
 	.actions = gallery_actions,
 	.jobs = gallery_jobs,
 };

@@ -245,5 +245,6 @@ const struct arm_type type_gallery_app_versions = {
 	.write = app_version_write,
 	.del = app_version_delete,
 	.view = version_view,
+	.view_pure = true,
 	.jobs = version_jobs,
 };

@@ -271,5 +271,6 @@ const struct arm_type type_gallery_versions = {
 	.write = version_write,
 	.del = version_delete,
 	.view = version_view,
+	.view_pure = true,
 	.jobs = version_jobs,
 };

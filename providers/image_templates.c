@@ -293,6 +293,7 @@ const struct arm_type type_image_templates = {
 	.write = template_write,
 	.del = template_delete,
 	.view = template_view,
+	.view_pure = true,
 	.actions = template_actions,
 	.jobs = template_jobs,
 };

@@ -385,5 +385,6 @@ const struct arm_type type_managed_images = {
 	.write = image_write,
 	.del = image_delete,
 	.view = image_view,
+	.view_pure = true,
 	.jobs = image_jobs,
 };

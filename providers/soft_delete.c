@@ -260,5 +260,6 @@ const struct arm_type type_soft_deleted = {
 	.write = soft_write,
 	.del = soft_delete,
 	.view = soft_view,
+	.view_pure = true,
 	.jobs = soft_jobs,
 };

@@ -369,4 +369,5 @@ const struct arm_type type_triggers = {
 	.write = trigger_write,
 	.del = trigger_delete,
 	.view = trigger_view,
+	.view_pure = true,
 };

@@ -42,6 +42,7 @@ static void answer_arm(struct exchange *e)
 		.correlation_id = exchange_header(e, "x-ms-correlation-request-id"),
 		.header = exchange_header,
 		.header_arg = e,
+		.takes_text = true,
 	};
 
 	arm_handle(e->server->config.arm, &req, &e->res);

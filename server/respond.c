@@ -79,9 +79,29 @@ static struct MHD_Response *from_json(struct exchange *e, const json_t *body)
 	return r;
 }
 
+static void text_done(void *cls)
+{
+	arm_text_unref(cls);
+}
+
+static struct MHD_Response *from_text(struct exchange *e)
+{
+	struct arm_text *t = e->res.text;
+	struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(
+		t->n, (void *) (uintptr_t) t->bytes, text_done, t);
+
+	e->bytes_out = t->n;
+	e->text_type = "application/json; charset=utf-8";
+	if (r)
+		e->res.text = NULL; /* text_done() releases it */
+	return r;
+}
+
 static struct MHD_Response *make_response(struct exchange *e)
 {
 	if (e->kind != EXCHANGE_REFUSED) {
+		if (e->res.text)
+			return from_text(e);
 		if (e->res.stream.read)
 			return from_stream(e);
 		if (e->res.body || e->login.body)

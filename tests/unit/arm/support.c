@@ -233,6 +233,7 @@ static const struct arm_type boxes = {
 	.write = box_write,
 	.del = box_delete,
 	.view = box_view,
+	.view_pure = true,
 	.actions = box_actions,
 	.jobs = box_jobs,
 };
