@@ -28,6 +28,7 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_version_update,
 	&cmd_version_delete,
 	&cmd_version_diff,
+	&cmd_version_export,
 	&cmd_definition_list,
 	&cmd_definition_show,
 	&cmd_definition_create,

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
+#include "cli/image_options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/store_util.h"
@@ -119,11 +120,37 @@ const struct cli_command cmd_store_import = {
 	.run = run_import,
 };
 
+/* As a device or in place of a file's content: what is there is kept and becomes the disk. */
+static int export_plain(struct store_cmd *c, struct cli *cli, const struct disk_ref *d,
+			const char *path)
+{
+	auto_fd int fd = -1;
+	int r = open_end(path, true, &fd, &c->err);
+
+	return r < 0 ? r
+		     : store_restore(c->store, 0, d, fd, NULL, &cli->cancel, c->progress, &c->err);
+}
+
+static int export_format(struct store_cmd *c, struct cli *cli, const struct cli_args *args,
+			 const char *name, const struct disk_ref *d)
+{
+	struct image_options o = {.path = args->pos[1],
+				  .to_stdout = strcmp(args->pos[1], "-") == 0,
+				  .format = format_find(name, &c->err)};
+	struct image_file f = {.disk = d,
+			       .facts = {.name = args->pos[0], .uefi = true},
+			       .cancel = &cli->cancel,
+			       .progress = c->progress};
+	uint64_t bytes;
+
+	return o.format ? image_options_write(c->store, &o, &f, &bytes, &c->err) : -EINVAL;
+}
+
 static int run_export(struct cli *cli, const struct cli_args *args)
 {
+	const char *format = cli_opt(args, "--format");
 	struct store_cmd c = STORE_CMD_INIT;
 	struct disk_ref d;
-	auto_fd int fd = -1;
 	int r;
 
 	if (args->n_pos != 2)
@@ -135,9 +162,8 @@ static int run_export(struct cli *cli, const struct cli_args *args)
 	if (r >= 0)
 		r = store_root_get(c.store, 0, "name", args->pos[0], &d, &c.err);
 	if (r >= 0)
-		r = open_end(args->pos[1], true, &fd, &c.err);
-	if (r >= 0)
-		r = store_restore(c.store, 0, &d, fd, NULL, &cli->cancel, c.progress, &c.err);
+		r = format ? export_format(&c, cli, args, format, &d)
+			   : export_plain(&c, cli, &d, args->pos[1]);
 	if (r >= 0 && cli->json) {
 		auto_json json_t *j = disk_ref_to_json(&d);
 
@@ -146,14 +172,23 @@ static int run_export(struct cli *cli, const struct cli_args *args)
 	return store_cmd_close(&c, cli, r);
 }
 
+static const struct cli_option export_options[] = {
+	STORE_OPTION,
+	STORE_KEY_OPTIONS,
+	{"--format", 'f', "FORMAT", "an image file of this format: docs/formats.md"},
+	{NULL},
+};
+
 const struct cli_command cmd_store_export = {
 	.name = "store export",
 	.args = "NAME FILE",
 	.summary = "write a disk, every byte verified, to a sparse file, device or - (a pipe)",
-	.help = "Examples:\n"
+	.help = "With --format the file appears under its name when it is whole.\n\n"
+		"Examples:\n"
 		"  kiln store export --store /srv/store base disk.raw\n"
+		"  kiln store export --store /srv/store base disk.vhdx --format vhdx\n"
 		"  kiln store export --store /srv/store base - | ssh host dd of=/dev/vdb",
-	.options = store_option,
+	.options = export_options,
 	.run = run_export,
 };
 

@@ -56,6 +56,6 @@ extern const struct cli_command cmd_lock_list, cmd_lock_create, cmd_lock_delete;
 extern const struct cli_command cmd_application_list, cmd_application_show, cmd_application_create,
 	cmd_application_delete, cmd_application_versions, cmd_application_publish,
 	cmd_application_retire;
-extern const struct cli_command cmd_diff, cmd_version_diff;
+extern const struct cli_command cmd_diff, cmd_version_diff, cmd_version_export;
 
 #endif

@@ -20,9 +20,10 @@ enum {
 	AT_CHECKSUM = 64,
 	AT_ID = 68,
 };
-#define COOKIE     "conectix"
-#define VERSION    0x00010000u
-#define TYPE_FIXED 2u
+#define COOKIE       "conectix"
+#define VERSION      0x00010000u
+#define TYPE_FIXED   2u
+#define TYPE_DYNAMIC 3u
 
 static uint64_t be(const uint8_t *p, unsigned n)
 {
@@ -39,14 +40,19 @@ static void put_be(uint8_t *p, unsigned n, uint64_t v)
 		p[i] = (uint8_t) v;
 }
 
-static uint32_t checksum(const uint8_t f[VHD_FOOTER])
+uint32_t vhd_checksum(const uint8_t *p, size_t n, size_t at)
 {
 	uint32_t sum = 0;
 
-	for (unsigned i = 0; i < VHD_FOOTER; i++)
-		if (i < AT_CHECKSUM || i >= AT_ID)
-			sum += f[i];
+	for (size_t i = 0; i < n; i++)
+		if (i < at || i >= at + 4)
+			sum += p[i];
 	return ~sum;
+}
+
+static uint32_t checksum(const uint8_t f[VHD_FOOTER])
+{
+	return vhd_checksum(f, VHD_FOOTER, AT_CHECKSUM);
 }
 
 /* Formats that people take for a fixed VHD. */
@@ -181,5 +187,13 @@ void vhd_footer(uint64_t disk_bytes, const uint8_t id[16], uint8_t ret[VHD_FOOTE
 	geometry(disk_bytes, ret + AT_GEOMETRY);
 	put_be(ret + AT_TYPE, 4, TYPE_FIXED);
 	memcpy(ret + AT_ID, id, 16);
+	put_be(ret + AT_CHECKSUM, 4, checksum(ret));
+}
+
+void vhd_footer_dynamic(uint64_t disk_bytes, const uint8_t id[16], uint8_t ret[VHD_FOOTER])
+{
+	vhd_footer(disk_bytes, id, ret);
+	put_be(ret + AT_DATA_OFFSET, 8, VHD_FOOTER);
+	put_be(ret + AT_TYPE, 4, TYPE_DYNAMIC);
 	put_be(ret + AT_CHECKSUM, 4, checksum(ret));
 }

@@ -33,4 +33,10 @@ int vhd_check(const uint8_t *head, size_t n_head, const uint8_t footer[VHD_FOOTE
  *  the same input gives the same bytes: its time stamp is zero. */
 void vhd_footer(uint64_t disk_bytes, const uint8_t id[16], uint8_t ret[VHD_FOOTER]);
 
+/** vhd_footer_dynamic() - the same of a dynamic VHD whose header follows the copy of the footer. */
+void vhd_footer_dynamic(uint64_t disk_bytes, const uint8_t id[16], uint8_t ret[VHD_FOOTER]);
+
+/** vhd_checksum() - one's complement of the sum of @n bytes but the four at @at. */
+uint32_t vhd_checksum(const uint8_t *p, size_t n, size_t at);
+
 #endif
