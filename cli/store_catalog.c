@@ -62,7 +62,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 
 const struct cli_command cmd_store_catalog = {
 	.name = "store rebuild-catalog",
-	.summary = "galleries, definitions and versions anew from a region's records",
+	.summary = "galleries and what is in them anew from a region's records",
 	.help = "For a lost database, or one that comes from an older copy. The newest record of\n"
 		"each resource decides; what was deleted stays deleted. A version lives again in\n"
 		"each region that holds all of it; where a part is missing it is Failed, and a "

@@ -128,5 +128,7 @@ int app_package_sync_job(struct arm_job *job, struct err *err)
 
 int app_package_delete_job(struct arm_job *job, struct err *err)
 {
-	return disk_set_drop_doc(job->app, job->doc, ROOT, job->id->key, err);
+	int r = catalog_record(job, true, err);
+
+	return r < 0 ? r : disk_set_drop_doc(job->app, job->doc, ROOT, job->id->key, err);
 }

@@ -14,6 +14,7 @@
 #include "meta/resources.h"
 #include "providers/disk_set.h"
 #include "providers/registry.h"
+#include "providers/soft_delete.h"
 #include "providers/version_rules.h"
 #include "store/maintain.h"
 
@@ -26,9 +27,11 @@ struct entry {
 	char *api_version;
 	unsigned depth;
 	char *platform;        /* id of a platform image's root, else NULL */
-	bool version;          /* of an image */
+	const char *kind;      /* of its roots; NULL = it has no content */
+	char *deleted;         /* a soft-deleted version: the key that it had */
+	json_t *content;       /* borrowed: the document that says which disks it has and where */
 	struct disk_ref disk;  /* of a platform image */
-	struct disk_set disks; /* of a version */
+	struct disk_set disks; /* of content */
 };
 
 static void entry_done(struct entry *e)
@@ -36,6 +39,7 @@ static void entry_done(struct entry *e)
 	free(e->key);
 	free(e->api_version);
 	free(e->platform);
+	free(e->deleted);
 	json_decref(e->resource);
 	disk_set_done(&e->disks);
 }
@@ -76,6 +80,15 @@ static int only_highest(void *arg, const char *id, uint64_t revision, const json
 	return 0;
 }
 
+static unsigned depth_of(const char *key)
+{
+	unsigned n = 0;
+
+	for (; *key; key++)
+		n += *key == '/';
+	return n;
+}
+
 static int take_record(void *arg, const char *id, uint64_t revision, const json_t *record)
 {
 	struct rebuild *w = arg;
@@ -108,8 +121,7 @@ static int take_record(void *arg, const char *id, uint64_t revision, const json_
 		.api_version = strdup(api ? api : API_GALLERY),
 		.platform = doc == record ? strdup(id + strlen(PLATFORM)) : NULL,
 	};
-	for (const char *p = id; *p; p++)
-		e->depth += *p == '/';
+	e->depth = depth_of(id);
 	if (doc == record && !e->platform)
 		return -ENOMEM;
 	return e->key && e->api_version && (!doc || e->resource) ? 0 : -ENOMEM;
@@ -124,7 +136,8 @@ static int parents_first(const void *a, const void *b)
 
 static const struct arm_type *type_of(const char *name)
 {
-	static const char *const kept[] = {TYPE_GALLERY, TYPE_DEFINITION, TYPE_VERSION};
+	static const char *const kept[] = {TYPE_GALLERY,      TYPE_DEFINITION, TYPE_VERSION,
+					   TYPE_SOFT_DELETED, TYPE_APP,        TYPE_APP_VERSION};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (name && str_eq_nocase(name, kept[i]))
@@ -132,6 +145,28 @@ static const struct arm_type *type_of(const char *name)
 				if (str_eq(provider_types[k]->name, kept[i]))
 					return provider_types[k];
 	return NULL;
+}
+
+/* What hangs on an entry: 0, or -EINVAL when its record cannot be right. */
+static int take_content(struct rebuild *w, struct entry *e, const char *type, struct err *err)
+{
+	const char *was = json_str_at(e->resource, "properties.resourceArmId");
+
+	e->content = e->resource;
+	if (str_eq_nocase(type, TYPE_VERSION)) {
+		e->kind = "version";
+	} else if (str_eq_nocase(type, TYPE_APP_VERSION)) {
+		e->kind = "application";
+	} else if (str_eq_nocase(type, TYPE_SOFT_DELETED)) {
+		e->kind = "version";
+		e->content = json_object_get(e->resource, "version");
+		e->deleted = was && is_type(was, TYPE_VERSION) ? str_lower(was) : NULL;
+		if (!e->deleted || !e->content)
+			return err_set(err, -EINVAL, "it does not tell which version it was");
+	}
+	return !e->kind ? 0
+			: disk_set_load(w->app, e->content, e->kind,
+					e->deleted ? e->deleted : e->key, &e->disks, err);
 }
 
 /* What is in a record is input: it must be about what its key says. */
@@ -152,13 +187,44 @@ static bool entry_check(struct rebuild *w, struct entry *e)
 		note(w, "%s: its record is of something else", e->key);
 		return false;
 	}
-	e->version = str_eq_nocase(type, TYPE_VERSION);
-	if (e->version &&
-	    disk_set_load(w->app, e->resource, "version", e->key, &e->disks, &own) < 0) {
+	if (take_content(w, e, type, &own) < 0) {
 		note(w, "%s: its record has no disk: %s", e->key, err_str(&own));
 		return false;
 	}
 	return true;
+}
+
+/* Among the sorted entries, one that is alive. */
+static bool alive(const struct rebuild *w, const char *key)
+{
+	struct entry want = {.key = (char *) key, .depth = depth_of(key)}, *e;
+
+	e = w->n > 0 ? bsearch(&want, w->v, w->n, sizeof(*w->v), parents_first) : NULL;
+	return e && e->resource;
+}
+
+/* The same for the soft-deleted one of a version. */
+static bool alive_deleted(const struct rebuild *w, const char *version)
+{
+	auto_free char *id = soft_delete_id(version), *key = id ? str_lower(id) : NULL;
+
+	return key && alive(w, key);
+}
+
+/* A version that has both records was being deleted or restored: it lives. */
+static void drop_restored(struct rebuild *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct entry e = w->v[i];
+
+		if (e.deleted && alive(w, e.deleted))
+			entry_done(&e);
+		else
+			w->v[n++] = e;
+	}
+	w->n = n;
 }
 
 static int read_records(struct rebuild *w, struct err *err)
@@ -180,6 +246,7 @@ static int read_records(struct rebuild *w, struct err *err)
 	}
 	if (w->n > 0)
 		qsort(w->v, w->n, sizeof(*w->v), parents_first);
+	drop_restored(w);
 	return r;
 }
 
@@ -187,11 +254,11 @@ static int read_records(struct rebuild *w, struct err *err)
 
 static int set_replica(struct entry *e, const char *region, bool whole, const char *why)
 {
-	json_t *all = json_object_get(e->resource, V_REPLICATION);
+	json_t *all = json_object_get(e->content, V_REPLICATION);
 
 	if (!json_is_object(all)) {
 		all = json_object();
-		if (!all || json_object_set_new(e->resource, V_REPLICATION, all) < 0)
+		if (!all || json_object_set_new(e->content, V_REPLICATION, all) < 0)
 			return -ENOMEM;
 	}
 	return json_object_set_new(all, region,
@@ -206,7 +273,7 @@ static int set_replica(struct entry *e, const char *region, bool whole, const ch
 static bool is_target(const struct rebuild *w, const struct entry *e, unsigned place)
 {
 	unsigned region = app_region_of(w->app, place);
-	const char *key = app_key_of(w->app, place), *own = json_str_at(e->resource, P_DOMAIN);
+	const char *key = app_key_of(w->app, place), *own = json_str_at(e->content, P_DOMAIN);
 	const json_t *t;
 	size_t i;
 
@@ -214,7 +281,7 @@ static bool is_target(const struct rebuild *w, const struct entry *e, unsigned p
 		return place == w->region;
 	if (!str_eq(own ? own : "", key ? key : ""))
 		return false;
-	json_array_foreach(json_at(e->resource, V_TARGETS), i, t)
+	json_array_foreach(json_at(e->content, V_TARGETS), i, t)
 	{
 		const char *name = json_str_at(t, "name");
 
@@ -258,7 +325,7 @@ static int recover_region(struct rebuild *w, unsigned region, struct err *err)
 		const struct entry *e = &w->v[i];
 		size_t more;
 
-		if ((!e->version && !e->platform) || !is_target(w, e, region))
+		if ((!e->kind && !e->platform) || !is_target(w, e, region))
 			continue;
 		more = add_roots(e, roots + n);
 		for (size_t m = 0; m < more; m++)
@@ -276,9 +343,8 @@ static int recover_region(struct rebuild *w, unsigned region, struct err *err)
 		if (!whole)
 			note(w, "%s: region %s lacks a part of it", e->key,
 			     w->app->regions[region].name);
-		if (e->version &&
-		    set_replica(e, w->app->regions[app_region_of(w->app, region)].name, whole,
-				"This region lacks a part of the version.") < 0)
+		if (e->kind && set_replica(e, w->app->regions[app_region_of(w->app, region)].name,
+					   whole, "This region lacks a part of the version.") < 0)
 			r = no_memory(err);
 	}
 	return r < 0 ? err_ctx(err, r, "region %s", w->app->regions[region].name) : 0;
@@ -287,7 +353,7 @@ static int recover_region(struct rebuild *w, unsigned region, struct err *err)
 /* Does the manifest that the record names exist anywhere, and is it of the record's disk? */
 static bool manifest_right(const struct rebuild *w, const struct entry *e)
 {
-	const char *text = json_str_at(e->resource, "properties.kiln.manifest");
+	const char *text = json_str_at(e->content, "properties.kiln.manifest");
 	struct digest d;
 
 	if (!text || digest_parse(text, &d) < 0)
@@ -308,13 +374,13 @@ static bool manifest_right(const struct rebuild *w, const struct entry *e)
 /* Succeeded is what is whole everywhere; a PUT of the rest finishes what is missing. */
 static int judge_version(struct rebuild *w, struct entry *e)
 {
-	bool whole = manifest_right(w, e);
+	bool image = strcmp(e->kind, "version") == 0, whole = !image || manifest_right(w, e);
 	const json_t *t;
 	size_t i;
 
 	if (!whole)
 		note(w, "%s: its manifest is missing or of another disk", e->key);
-	json_array_foreach(json_at(e->resource, V_TARGETS), i, t)
+	json_array_foreach(json_at(e->content, V_TARGETS), i, t)
 	{
 		const char *name = json_str_at(t, "name");
 		const char *state;
@@ -327,12 +393,11 @@ static int judge_version(struct rebuild *w, struct entry *e)
 				return -ENOMEM;
 		}
 		state = json_str_at(
-			json_object_get(json_object_get(e->resource, V_REPLICATION), name),
-			"state");
+			json_object_get(json_object_get(e->content, V_REPLICATION), name), "state");
 		whole = whole && state && strcmp(state, "Completed") == 0;
 	}
 	w->ret->incomplete += !whole;
-	return json_set_at(e->resource, "properties.provisioningState",
+	return json_set_at(e->content, "properties.provisioningState",
 			   json_string(whole ? "Succeeded" : "Failed"));
 }
 
@@ -434,16 +499,20 @@ static int restore(struct rebuild *w, struct entry *e, struct err *err)
 	auto_arm_id struct arm_id id = {0};
 	auto_resource struct resource parent = {0};
 	auto_free char *parent_key = NULL;
+	auto_arm_id struct arm_id was = {0};
 	const char *location = json_str_at(e->resource, "location");
 	int r = arm_id_parse(json_str_at(e->resource, "id"), &id, err);
 
 	if (r >= 0 && id.n_names == 1)
 		r = ensure_group(w, id.parent, location ? location : w->app->regions[0].name, err);
-	if (r >= 0 && (e->version ? judge_version(w, e)
-				  : json_set_at(e->resource, "properties.provisioningState",
-						json_string("Succeeded"))) < 0)
+	if (r >= 0 && (e->kind ? judge_version(w, e)
+			       : json_set_at(e->resource, "properties.provisioningState",
+					     json_string("Succeeded"))) < 0)
 		r = no_memory(err);
-	parent_key = r >= 0 ? str_lower(id.parent) : NULL;
+	/* A soft-deleted one hangs on the definition that it was of. */
+	if (r >= 0 && e->deleted)
+		r = arm_id_parse(e->deleted, &was, err);
+	parent_key = r >= 0 ? str_lower(e->deleted ? was.parent : id.parent) : NULL;
 	if (r >= 0 && !parent_key)
 		r = no_memory(err);
 	if (r < 0)
@@ -453,7 +522,7 @@ static int restore(struct rebuild *w, struct entry *e, struct err *err)
 		err_done(err);
 		note(w, "%s: what it belongs to is not there", e->key);
 		w->ret->refused++;
-		return e->version ? disk_set_drop(w->app, &e->disks, -1, err) : 0;
+		return e->kind ? disk_set_drop(w->app, &e->disks, -1, err) : 0;
 	}
 	if (r >= 0)
 		r = meta_begin(w->app->meta, err);
@@ -468,6 +537,23 @@ static int restore(struct rebuild *w, struct entry *e, struct err *err)
 	return r;
 }
 
+/* The roots of what is buried, unless a record that is alive needs them: a version that is only
+ * soft-deleted has its disks still, and one that was restored has them again. */
+static int bury_content(struct rebuild *w, const char *key, const json_t *doc, struct err *err)
+{
+	const json_t *version = json_object_get(doc, "version");
+	const char *was = json_str_at(doc, "properties.resourceArmId");
+	auto_free char *of = version && was ? str_lower(was) : strdup(key);
+	int r;
+
+	if (!of)
+		return no_memory(err);
+	if (alive(w, of) || alive_deleted(w, of))
+		return 0;
+	r = disk_set_drop_doc(w->app, version ? version : doc, "version", of, err);
+	return r < 0 ? r : disk_set_drop_doc(w->app, doc, "application", of, err);
+}
+
 /* A database from an older copy may still have what was deleted since. */
 static int bury(struct rebuild *w, const struct entry *e, struct err *err)
 {
@@ -480,7 +566,7 @@ static int bury(struct rebuild *w, const struct entry *e, struct err *err)
 		return 0;
 	}
 	if (r >= 0)
-		r = disk_set_drop_doc(w->app, have.doc, "version", e->key, err);
+		r = bury_content(w, e->key, have.doc, err);
 	if (r >= 0)
 		r = meta_begin(w->app->meta, err);
 	if (r < 0)

@@ -7,7 +7,7 @@
 
 struct catalog_rebuilt {
 	unsigned records;    /* newest one of each id */
-	unsigned restored;   /* galleries, definitions and versions that were not there, or older */
+	unsigned restored;   /* galleries and what is in them that were not there, or older */
 	unsigned kept;       /* there already, and not older */
 	unsigned tombstones; /* deleted; what was there nevertheless is removed */
 	unsigned refused;    /* records that cannot be right; each was noted */
@@ -20,7 +20,8 @@ struct catalog_rebuilt {
 typedef void catalog_note_fn(void *arg, const char *text);
 
 /**
- * catalog_rebuild() - galleries, definitions and versions as the records of @region say
+ * catalog_rebuild() - galleries, definitions, versions, soft-deleted versions, applications and
+ * their versions as the records of @region say
  *
  * The newest record of an id decides; deleted ids stay deleted. A missing resource group is made.
  * A version's roots are added in those target regions that hold every pack of it. May run again,

@@ -250,3 +250,11 @@ int catalog_home(struct app *a, const char *id, char **ret, struct err *err)
 	*ret = location_normalize(location ? location : "");
 	return *ret ? 0 : no_memory(err);
 }
+
+int catalog_record(struct arm_job *job, bool deleted, struct err *err)
+{
+	auto_free char *home = NULL;
+	int r = catalog_home(job->app, job->id->text, &home, err);
+
+	return r < 0 ? r : catalog_put(job->app, home, job->id->text, job->doc, deleted, err);
+}

@@ -89,6 +89,8 @@ int gallery_key(struct app *a, const char *id, char **ret, struct err *err);
 /** doc_place() - where the content of a document is, or is to be, in @region: app_place() with its
  *  P_DOMAIN. -ENOENT, -ENOKEY; the message says what is not configured. */
 int doc_place(const struct app *a, const json_t *doc, const char *region, struct err *err);
+/** catalog_record() - catalog_put() of the job's resource in its gallery's home region. */
+int catalog_record(struct arm_job *job, bool deleted, struct err *err);
 /** catalog_home() - location of the gallery that an id lies in; caller frees. */
 int catalog_home(struct app *a, const char *id, char **ret, struct err *err);
 

@@ -17,8 +17,32 @@
 
 static int app_write(struct arm_call *c, struct err *err)
 {
-	return check_future(c, "properties.endOfLifeDate", err);
+	int r = check_future(c, "properties.endOfLifeDate", err);
+
+	return r < 0 ? r : arm_call_job(c, c->old ? "update" : "create", NULL, err);
 }
+
+static int app_delete(struct arm_call *c, struct err *err)
+{
+	return arm_call_job(c, "delete", NULL, err);
+}
+
+static int app_write_job(struct arm_job *job, struct err *err)
+{
+	return catalog_record(job, false, err);
+}
+
+static int app_delete_job(struct arm_job *job, struct err *err)
+{
+	return catalog_record(job, true, err);
+}
+
+static const struct arm_job_kind app_jobs[] = {
+	{"create", app_write_job, "Creating"},
+	{"update", app_write_job, "Updating"},
+	{"delete", app_delete_job, "Deleting"},
+	{NULL},
+};
 
 static const char *const os_types[] = {"Windows", "Linux", NULL};
 static const char *const parameter_types[] = {"String", "ConfigurationDataBlob", "LogOutputBlob",
@@ -65,6 +89,8 @@ const struct arm_type type_gallery_apps = {
 	.tracked = true,
 	.properties = app_properties,
 	.write = app_write,
+	.del = app_delete,
+	.jobs = app_jobs,
 };
 
 /* ---- Versions ------------------------------------------------------------------------------- */

@@ -275,22 +275,14 @@ static int definition_delete(struct arm_call *c, struct err *err)
 	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
 }
 
-static int definition_record(struct arm_job *job, bool deleted, struct err *err)
-{
-	auto_free char *home = NULL;
-	int r = catalog_home(job->app, job->id->text, &home, err);
-
-	return r < 0 ? r : catalog_put(job->app, home, job->id->text, job->doc, deleted, err);
-}
-
 static int definition_write_job(struct arm_job *job, struct err *err)
 {
-	return definition_record(job, false, err);
+	return catalog_record(job, false, err);
 }
 
 static int definition_delete_job(struct arm_job *job, struct err *err)
 {
-	return definition_record(job, true, err);
+	return catalog_record(job, true, err);
 }
 
 /* ---- Shape ---------------------------------------------------------------------------------- */

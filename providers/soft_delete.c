@@ -21,6 +21,14 @@ static char *artifact_id(const char *definition_id, const char *version)
 		    version ? "/versions/" : "", version ? version : "");
 }
 
+char *soft_delete_id(const char *version_id)
+{
+	auto_arm_id struct arm_id v = {0};
+
+	return arm_id_parse(version_id, &v, NULL) < 0 || !v.name ? NULL
+								 : artifact_id(v.parent, v.name);
+}
+
 static int load_gallery(struct arm *arm, const char *definition_id, json_t **ret, struct err *err)
 {
 	auto_arm_id struct arm_id d = {0};
@@ -44,6 +52,18 @@ int soft_delete_wanted(const struct arm_call *c, struct err *err)
 	return json_bool_at(gallery, "properties.softDeletePolicy.isSoftDeleteEnabled", false);
 }
 
+/* The catalog's record of a soft-deleted version, or that it is none any more. */
+static int record(struct arm_job *job, const char *id, bool deleted, struct err *err)
+{
+	auto_free char *home = NULL;
+	auto_json json_t *doc = NULL;
+	int r = catalog_home(job->app, id, &home, err);
+
+	if (r == 0 && !deleted)
+		r = arm_load(job->arm, id, &doc, err);
+	return r < 0 ? r : catalog_put(job->app, home, id, doc, deleted, err);
+}
+
 int soft_delete_keep(struct arm_job *job, struct err *err)
 {
 	auto_free char *id = artifact_id(job->id->parent, job->id->name);
@@ -65,7 +85,8 @@ int soft_delete_keep(struct arm_job *job, struct err *err)
 			json_str_at(job->doc, "location"), "tags", tags, "version", job->doc,
 			"purge", until, "properties", "resourceArmId", job->id->text,
 			"softDeletedArtifactType", "Images", "softDeletedTime", time_iso(now, iso));
-	return doc ? arm_job_put(job, id, doc, err) : no_memory(err);
+	r = doc ? arm_job_put(job, id, doc, err) : no_memory(err);
+	return r < 0 ? r : record(job, id, false, err);
 }
 
 /* ---- Restoring ------------------------------------------------------------------------------ */
@@ -128,7 +149,9 @@ int soft_delete_forget(struct arm_job *job, struct err *err)
 {
 	auto_free char *id = artifact_id(job->id->parent, job->id->name);
 
-	return id ? arm_job_drop(job, id, err) : no_memory(err);
+	int r = id ? record(job, id, true, err) : no_memory(err);
+
+	return r < 0 ? r : arm_job_drop(job, id, err);
 }
 
 /* ---- The rest ------------------------------------------------------------------------------- */
@@ -216,6 +239,8 @@ static int soft_delete_job(struct arm_job *job, struct err *err)
 	const json_t *was;
 	int r = arm_id_parse(id ? id : "", &version, err);
 
+	if (r == 0)
+		r = record(job, job->id->text, true, err);
 	if (r < 0)
 		return r;
 	r = arm_load(job->arm, version.text, &doc, NULL);

@@ -23,6 +23,9 @@ int soft_delete_keep(struct arm_job *job, struct err *err);
 int soft_delete_check(struct arm_call *c, struct err *err);
 /** soft_delete_forget() - the restoring job's part: the soft-deleted one goes, its disks stay. */
 int soft_delete_forget(struct arm_job *job, struct err *err);
+/** soft_delete_id() - the id that a version has when it is soft-deleted; NULL when @version_id is
+ *  none. Caller frees. */
+char *soft_delete_id(const char *version_id);
 /** soft_delete_any() - refuses (409) when a definition has soft-deleted versions. */
 int soft_delete_any(const struct arm_call *c, struct err *err);
 /** soft_delete_purge() - delete those whose time has passed: as requests, whose jobs a worker runs.

@@ -292,7 +292,7 @@ static int sync_record(struct sync *s, const char *manifest, struct err *err)
 	auto_free char *home = NULL;
 	int r = doc ? 0 : no_memory(err);
 
-	if (r == 0)
+	if (r == 0 && manifest)
 		r = set_str(doc, "properties.kiln.manifest", manifest, err);
 	if (r == 0)
 		r = set_str(doc, "properties.provisioningState",
@@ -332,8 +332,8 @@ int version_sync(struct arm_job *job, const struct sync_kind *kind, struct err *
 		r = sync_targets(&s, err);
 	if (r == 0)
 		r = sync_dropped(&s, err);
-	if (r == 0 && kind->image)
-		r = sync_finish(&s, err);
+	if (r == 0)
+		r = kind->image ? sync_finish(&s, err) : sync_record(&s, NULL, err);
 	if (r == 0 && s.failed.code) {
 		r = s.failed.code;
 		err_move(err, &s.failed);
@@ -350,21 +350,27 @@ int version_sync(struct arm_job *job, const struct sync_kind *kind, struct err *
 int version_sync_job(struct arm_job *job, struct err *err)
 {
 	static const struct sync_kind image = {"version", import_image, true};
-	int r = json_bool_at(job->params, "restore", false) ? soft_delete_forget(job, err) : 0;
+	int r = 0;
 
+	/* Until its own record is there again, that of the deleted one keeps it. */
+	if (json_bool_at(job->params, "restore", false)) {
+		r = catalog_record(job, false, err);
+		if (r == 0)
+			r = soft_delete_forget(job, err);
+	}
 	return r < 0 ? r : version_sync(job, &image, err);
 }
 
 int version_delete_job(struct arm_job *job, struct err *err)
 {
 	struct app *a = job->app;
-	auto_free char *home = NULL;
-	int r = catalog_home(a, job->id->text, &home, err);
+	bool soft = json_bool_at(job->params, "soft", false);
+	int r = soft ? soft_delete_keep(job, err) : 0;
 
 	if (r == 0)
-		r = catalog_put(a, home, job->id->text, job->doc, true, err);
-	if (r == 0 && json_bool_at(job->params, "soft", false))
-		return soft_delete_keep(job, err);
+		r = catalog_record(job, true, err);
+	if (r == 0 && soft)
+		return 0;
 	if (r == 0)
 		r = shallow_drop(a, job->doc, job->id->key, -1, err);
 	return r < 0 ? r : disk_set_drop_doc(a, job->doc, "version", job->id->key, err);

@@ -8,6 +8,8 @@
 
 #define BOTH "'targetRegions':[{'name':'eastus'},{'name':'westeurope'}]"
 #define VERS "@galleries/gal/images/def/versions/"
+#define SOFT "@galleries/gal/softDeletedArtifactTypes/Images/artifacts/def/versions"
+#define APP  "@galleries/gal/applications/app"
 
 static int with_gallery(void **state)
 {
@@ -180,6 +182,80 @@ static void older_copy(void **state)
 	free(copy);
 }
 
+static void turn_on_soft_delete(struct harness *h)
+{
+	expect_ok(h, "PATCH", "@galleries/gal", V25,
+		  "{'properties':{'softDeletePolicy':{'isSoftDeleteEnabled':true}}}");
+}
+
+/* What was soft-deleted is so again, and can be restored; what was purged or restored is that. */
+static void soft_deleted_versions(void **state)
+{
+	struct harness *h = *state;
+	struct catalog_rebuilt k;
+
+	turn_on_soft_delete(h);
+	for (unsigned i = 1; i <= 4; i++) {
+		auto_free char *name = strf("%u.0.0", i), *path = strf(VERS "%s", name);
+
+		make_version(h, name, BOTH);
+		if (i > 1)
+			expect_ok(h, "DELETE", path, V25, NULL);
+	}
+	expect_ok(h, "PUT", VERS "3.0.0", V25,
+		  "{'location':'eastus','properties':{'restore':true}}");
+	expect_ok(h, "DELETE", SOFT "/4.0.0", V25, NULL);
+	lose_database(h);
+	k = rebuild(h);
+	assert_int_equal(k.refused + k.incomplete, 0);
+	assert_int_equal(k.restored, 2 + 2 + 1);
+	readable(h, "1.0.0", 1, '1');
+	readable(h, "3.0.0", 1, '3');
+	assert_int_equal(call(h, "GET", VERS "2.0.0", V25, NULL), 404);
+	assert_int_equal(call(h, "GET", VERS "4.0.0", V25, NULL), 404);
+	expect_ok(h, "GET", SOFT, V25, NULL);
+	assert_int_equal(json_array_size(json_object_get(h->body, "value")), 1);
+	assert_string_equal(text_at(h, "value.0.name"), "2.0.0");
+	collect(h);
+	expect_ok(h, "PUT", VERS "2.0.0", V25,
+		  "{'location':'eastus','properties':{'restore':true}}");
+	readable(h, "2.0.0", 0, '2');
+	readable(h, "2.0.0", 1, '2');
+}
+
+static void applications(void **state)
+{
+	struct harness *h = *state;
+	auto_free char *file = strf("%s/p.tar", h->dir), *body = NULL, *key = NULL;
+	struct catalog_rebuilt k;
+	struct disk_ref d;
+
+	assert_int_equal(file_write_atomic(file, "the package", 11, 0600, NULL), 0);
+	body = strf("{'location':'eastus','properties':{'publishingProfile':{'source':{'mediaLink':"
+		    "'file://%s'},'manageActions':{'install':'i','remove':'r'}," BOTH "}}}",
+		    file);
+	expect_ok(h, "PUT", APP, V23,
+		  "{'location':'eastus','properties':{'supportedOSType':'Linux'}}");
+	expect_ok(h, "PUT", APP "gone", V23,
+		  "{'location':'eastus','properties':{'supportedOSType':'Linux'}}");
+	expect_ok(h, "PUT", APP "/versions/1.0.0", V23, body);
+	expect_ok(h, "PUT", APP "/versions/2.0.0", V23, body);
+	expect_ok(h, "DELETE", APP "/versions/2.0.0", V23, NULL);
+	expect_ok(h, "DELETE", APP "gone", V23, NULL);
+	lose_database(h);
+	k = rebuild(h);
+	assert_int_equal(k.refused + k.incomplete, 0);
+	assert_int_equal(k.restored, 4);
+	assert_int_equal(k.tombstones, 2);
+	assert_int_equal(call(h, "GET", APP "gone", V23, NULL), 404);
+	assert_int_equal(call(h, "GET", APP "/versions/2.0.0", V23, NULL), 404);
+	collect(h);
+	expect_ok(h, "GET", APP "/versions/1.0.0", V23, NULL);
+	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
+	key = str_lower(text_at(h, "id"));
+	assert_int_equal(store_root_get(h->app->store, 1, "application", key, &d, NULL), 0);
+}
+
 /* A region that lost its packs: the version lives where it is whole, and says so. */
 static void missing_packs(void **state)
 {
@@ -244,6 +320,9 @@ int main(void)
 						harness_teardown),
 		cmocka_unit_test_setup_teardown(later_changes_win, with_gallery, harness_teardown),
 		cmocka_unit_test_setup_teardown(older_copy, with_gallery, harness_teardown),
+		cmocka_unit_test_setup_teardown(soft_deleted_versions, with_gallery,
+						harness_teardown),
+		cmocka_unit_test_setup_teardown(applications, with_gallery, harness_teardown),
 		cmocka_unit_test_setup_teardown(missing_packs, with_gallery, harness_teardown),
 		cmocka_unit_test_setup_teardown(wrong_records, with_gallery, harness_teardown),
 	};
