@@ -10,6 +10,8 @@ static int role_vmhost(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "--forward") == 0)
 		return vm_forward_main(argv[2]);
+	if (argc >= 5 && strcmp(argv[1], "--confine") == 0)
+		return vm_confine_main(argv[2], argv[3], argv + 4);
 	if (argc != 3 || strcmp(argv[1], "--run") != 0) {
 		(void) fprintf(stderr, "usage: kiln vmhost --run DIR | --forward SOCKET\n");
 		return 2;

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "vm/internal.h"
+#include "vm/tpm.h"
 
 #define AGENT_TIMEOUT_MS  600000
 #define SETTLE_TIMEOUT_MS 120000
@@ -14,8 +15,9 @@
 
 struct vm_boot {
 	struct vm *vm;
-	char *dir, *overlay, *seed, *console;
-	struct journal_entry *entry; /* @dir */
+	char *dir, *overlay, *seed, *console, *tpm;
+	char tpm_key[VM_TPM_KEY_HEX]; /* kept nowhere: the state ends with the guest */
+	struct journal_entry *entry;  /* @dir */
 	struct cancel *cancel;
 };
 
@@ -51,7 +53,8 @@ static int make_names(struct vm_boot *b, const struct vm_boot_spec *s, const cha
 		b->console = strdup(s->console_log);
 	else
 		b->console = b->dir ? path_join(b->dir, "console.log") : NULL;
-	if (!b->overlay || !b->seed || !b->console)
+	b->tpm = b->dir ? path_join(b->dir, "tpm") : NULL;
+	if (!b->tpm || !b->overlay || !b->seed || !b->console)
 		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
 }
@@ -72,6 +75,11 @@ static int make_media(struct vm_boot *b, const struct vm_boot_spec *s, const cha
 	if (r == 0)
 		r = vm_seed_create(b->seed, instance, s->hostname ? s->hostname : hostname,
 				   s->user_data, NULL, err);
+	if (r == 0 && s->tpm_ca) {
+		r = vm_tpm_random_key(b->tpm_key);
+		if (r == 0)
+			r = vm_tpm_make(b->tpm, s->tpm_ca, hostname, b->tpm_key, err);
+	}
 	return r;
 }
 
@@ -82,7 +90,8 @@ static int start(struct vm_boot *b, const struct vm_boot_spec *s, const char *id
 		.name = name,
 		.firmware = s->firmware,
 		.secure_boot = s->secure_boot,
-		.vtpm = s->vtpm,
+		.tpm_dir = s->tpm_ca ? b->tpm : NULL,
+		.tpm_key = b->tpm_key,
 		.cpus = s->cpus,
 		.memory_mib = s->memory_mib,
 		.overlay = b->overlay,
@@ -280,6 +289,8 @@ int vm_boot_stop(struct vm_boot *b, uint64_t grace_ms, struct err *err)
 	r = vm_stop(b->vm, grace_ms, err);
 	if (b->entry)
 		r2 = journal_undo(b->entry, r == 0 ? err : NULL);
+	mem_wipe(b->tpm_key, sizeof(b->tpm_key));
+	free(b->tpm);
 	free(b->dir);
 	free(b->overlay);
 	free(b->seed);

@@ -17,7 +17,9 @@ struct vm_boot_spec {
 	const char *nbd_socket, *nbd_export;
 	uint64_t size_bytes; /* of the guest's disk; 0 = as the export */
 	enum vm_firmware firmware;
-	bool secure_boot, vtpm;
+	bool secure_boot;
+	const char *tpm_ca; /* a TPM with certificates of this authority (vm_tpm_make()); NULL =
+			       none */
 	unsigned cpus, memory_mib; /* 0 = default */
 	const char *hostname;      /* NULL = kiln-XXXXXXXX */
 	const char *user_data;     /* for cloud-init, or NULL */

@@ -53,7 +53,9 @@ static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)
 		.name = json_str_at(j, "name"),
 		.firmware = str_eq(fw, "uefi") ? VM_UEFI : VM_BIOS,
 		.secure_boot = json_bool_at(j, "secureBoot", false),
-		.vtpm = json_bool_at(j, "vTpm", false),
+		.nvram = json_str_at(j, "nvram"),
+		.tpm_dir = json_str_at(j, "tpmDir"),
+		.tpm_key = json_str_at(j, "tpmKey"),
 		.cpus = (unsigned) json_int_at(j, "cpus", 0),
 		.memory_mib = (unsigned) json_int_at(j, "memoryMiB", 0),
 		.overlay = json_str_at(j, "overlay"),
@@ -87,7 +89,6 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		.kvm = h->kvm,
 		.uefi = s->firmware == VM_UEFI,
 		.secure_boot = s->secure_boot,
-		.vtpm = s->vtpm,
 		.cpus = s->cpus  ? s->cpus
 			: h->kvm ? 2
 				 : 1,
@@ -119,6 +120,13 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		/* /dev/kvm is open to its group only. */
 		c.gid = h->kvm && stat("/dev/kvm", &st) == 0 ? st.st_gid : c.uid;
 	}
+	r = s->nvram ? guest_nvram(h, g, s->nvram, err) : 0;
+	if (r == 0 && s->tpm_dir)
+		r = guest_tpm_start(h, g, s->tpm_dir, s->tpm_key, c.uid, err);
+	if (r < 0)
+		return r;
+	c.nvram = g->nvram;
+	c.tpm_socket = g->tpm_socket;
 	r = vm_domain_xml(&c, &xml, err);
 	if (r < 0)
 		return r;
@@ -207,7 +215,7 @@ int guest_start(struct host *h, const json_t *spec, struct guest **ret, struct e
 
 	if (!g)
 		return err_set(err, -ENOMEM, "out of memory");
-	g->uid_lock = g->console_fd = g->log_fd = -1;
+	g->uid_lock = g->console_fd = g->log_fd = g->tpm_pidfd = -1;
 	r = uuid_random(g->uuid);
 	if (r == 0)
 		r = start(h, g, spec, err);
@@ -234,10 +242,12 @@ void guest_free(struct host *h, struct guest *g)
 	if (g->dom) {
 		if (virDomainIsActive(g->dom) == 1)
 			(void) virDomainDestroy(g->dom);
-		if (virDomainUndefineFlags(g->dom, VIR_DOMAIN_UNDEFINE_NVRAM) < 0)
+		if (virDomainUndefineFlags(g->dom, g->nvram ? VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+							    : VIR_DOMAIN_UNDEFINE_NVRAM) < 0)
 			log_warn("vmhost.undefine", "name=%s", g->name);
 		(void) virDomainFree(g->dom);
 	}
+	guest_files_free(h, g);
 	closep(&g->console_fd);
 	closep(&g->log_fd);
 	if (g->console_socket)

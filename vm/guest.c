@@ -164,17 +164,39 @@ static void send_notes(struct client *c)
 	send_new(c, json_pack("{s:s, s:s}", "event", "end", "reason", ended));
 }
 
+/* A guest whose TPM is gone has lost its measurements: it is ended, not left to go on. */
+static void tpm_ended(struct client *c)
+{
+	struct guest *g = c->guest;
+	bool failed = guest_tpm_failed(g);
+
+	(void) proc_stop(g->tpm_pid, g->tpm_pidfd, 0); /* only reaps */
+	closep(&g->tpm_pidfd);
+	g->tpm_pidfd = -1;
+	if (!failed)
+		return;
+	pthread_mutex_lock(&c->host->lock);
+	if (!c->ended)
+		c->ended = "its TPM process (swtpm) ended unexpectedly";
+	pthread_mutex_unlock(&c->host->lock);
+	(void) virDomainDestroy(g->dom);
+	(void) eventfd_write(c->note_fd, 1);
+}
+
 static int serve_once(struct client *c)
 {
-	struct pollfd p[3] = {{.fd = c->wire.fd, .events = POLLIN},
+	struct pollfd p[4] = {{.fd = c->wire.fd, .events = POLLIN},
 			      {.fd = c->note_fd, .events = POLLIN},
-			      {.fd = c->guest ? c->guest->console_fd : -1, .events = POLLIN}};
-	int r = poll(p, 3, -1);
+			      {.fd = c->guest ? c->guest->console_fd : -1, .events = POLLIN},
+			      {.fd = c->guest ? c->guest->tpm_pidfd : -1, .events = POLLIN}};
+	int r = poll(p, ARRAY_SIZE(p), -1);
 
 	if (r < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (p[2].revents)
 		drain_console(c);
+	if (p[3].revents)
+		tpm_ended(c);
 	if (p[1].revents)
 		send_notes(c);
 	if (p[0].revents) {

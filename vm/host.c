@@ -247,6 +247,7 @@ static void ready(int fd, const struct err *err)
 static void remove_root(struct host *h)
 {
 	static const char *const parts[] = {"etc", "lib", "log", "run", "passwd", "group", "nokvm"};
+	auto_free char *names = path_join(h->root, "vm");
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		auto_free char *path = path_join(h->root, parts[i]);
@@ -254,6 +255,18 @@ static void remove_root(struct host *h)
 		if (path)
 			(void) file_rm_rf(path, NULL);
 	}
+	/* Empty by now; if not, something is still bound there, which is not ours to remove. */
+	if (names)
+		(void) rmdir(names);
+}
+
+/* Names that a killed process left; what was bound to them was so in its namespace, not here. */
+static int prepare_names(struct host *h, struct err *err)
+{
+	auto_free char *names = path_join(h->root, "vm");
+	int r = names ? file_rm_rf(names, err) : err_set(err, -ENOMEM, "out of memory");
+
+	return r < 0 ? r : file_mkdir_p(names, 0711, err);
 }
 
 static int host_open(struct host *h, int *ret_signal_fd, struct err *err)
@@ -282,6 +295,8 @@ static int host_open(struct host *h, int *ret_signal_fd, struct err *err)
 		return r;
 	h->kvm = vm_kvm_usable(h->run_dir);
 	r = host_view(h, err);
+	if (r == 0)
+		r = prepare_names(h, err);
 	if (r < 0)
 		return r;
 	r = host_libvirt_open(h, err);

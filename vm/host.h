@@ -36,6 +36,11 @@ struct guest {
 	struct stage_scan scan;
 	int64_t start_ns;
 	pid_t pid;
+	/* guest_files.c */
+	char *nvram, *tpm_dir; /* names that the guest's uid reaches */
+	char *tpm_socket;
+	pid_t tpm_pid;
+	int tpm_pidfd; /* -1 = no TPM */
 };
 
 /* A request waiting for, or running in, the agent thread. */
@@ -79,6 +84,18 @@ int host_virt_err(struct err *err, const char *fmt, ...) __attribute__((format(p
 /* client thread: guest.c */
 void *client_main(void *arg);
 void client_send(struct client *c, const json_t *msg);
+
+/* guest_files.c */
+/** guest_nvram() - let the guest's uid reach the file of its UEFI variables: @g->nvram. */
+int guest_nvram(struct host *h, struct guest *g, const char *path, struct err *err);
+/** guest_tpm_start() - start swtpm as @uid on state in @dir; QEMU finds it at @g->tpm_socket. It
+ *  ends with QEMU, and with the thread that called this. */
+int guest_tpm_start(struct host *h, struct guest *g, const char *dir, const char *key, unsigned uid,
+		    struct err *err);
+/** guest_tpm_failed() - has swtpm ended otherwise than with its guest? */
+bool guest_tpm_failed(struct guest *g);
+/** guest_files_free() - after QEMU's end; also of a guest that has none of it. */
+void guest_files_free(struct host *h, struct guest *g);
 
 /* agentd.c: the thread of a client that runs guest agent commands one after the other */
 int agentd_start(struct client *c, struct err *err);

@@ -21,7 +21,12 @@
 #define VM_SOCKET_MAX  107            /* bytes of a Unix socket's path, without the NUL */
 #define VM_WIRE_MAX    JSON_MAX_BYTES /* one line */
 #define VM_CONSOLE_MAX (16u << 20)    /* bytes of a guest's console that are kept */
-#define VM_TAIL_LINES  12             /* console lines in an error */
+/* OVMF, for guests whose variables are kept; others get what libvirt picks, which is the same. */
+#define VM_FIRMWARE        "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define VM_FIRMWARE_SECURE "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+#define VM_NVRAM           "/usr/share/OVMF/OVMF_VARS_4M.fd"
+#define VM_NVRAM_SECURE    "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+#define VM_TAIL_LINES      12 /* console lines in an error */
 
 /* Environment of a vmhost process: descriptors it inherits from the client that starts it. */
 #define VM_ENV_LOCK  "KILN_VMHOST_LOCK"  /* the held lock on RUN/vmhost.lock */
@@ -66,7 +71,9 @@ int wire_to_err(const json_t *error, struct err *err);
 struct vm_domain_config {
 	const char *name, *uuid;
 	bool kvm;
-	bool uefi, secure_boot, vtpm;
+	bool uefi, secure_boot;
+	const char *nvram;      /* or NULL */
+	const char *tpm_socket; /* or NULL */
 	unsigned cpus, memory_mib;
 	const char *overlay, *nbd_socket, *nbd_export, *seed; /* seed may be NULL */
 	const char *console_socket;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#define NVRAM_MAX      (4u << 20)
 #define SEED_MIN_BYTES (1u << 20)
 #define SEED_TEXT_MAX  (1u << 20) /* of one document */
 /* The locale stays the image's: else cloud-init makes one of its own, and fails where it cannot. */
@@ -64,6 +65,19 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
 	if (r == 0 && chmod(path, 0600) < 0)
 		r = err_set(err, -errno, "chmod: %s", strerrordesc_np(errno));
 	return r < 0 ? err_ctx(err, r, "overlay %s", path) : 0;
+}
+
+int vm_nvram_create(const char *path, bool secure_boot, struct err *err)
+{
+	const char *from = secure_boot ? VM_NVRAM_SECURE : VM_NVRAM;
+	auto_buf struct buf b = BUF_INIT(NVRAM_MAX);
+	int r = file_read_all(from, &b, err);
+
+	if (r == -ENOENT)
+		err_hint(err, "install ovmf");
+	if (r == 0)
+		r = file_write_atomic(path, b.data, b.len, 0600, err);
+	return r < 0 ? err_ctx(err, r, "UEFI variables") : 0;
 }
 
 static int check_hostname(const char *name, struct err *err)

@@ -32,7 +32,9 @@ json_t *vm_spec_to_json(const struct vm_spec *s)
 	r |= set_str(j, "name", s->name);
 	r |= set_str(j, "firmware", s->firmware == VM_UEFI ? "uefi" : "bios");
 	r |= set(j, "secureBoot", json_boolean(s->secure_boot));
-	r |= set(j, "vTpm", json_boolean(s->vtpm));
+	r |= set_str(j, "nvram", s->nvram);
+	r |= set_str(j, "tpmDir", s->tpm_dir);
+	r |= set_str(j, "tpmKey", s->tpm_key);
 	r |= set(j, "cpus", json_integer(s->cpus));
 	r |= set(j, "memoryMiB", json_integer(s->memory_mib));
 	r |= set_str(j, "overlay", s->overlay);
@@ -125,6 +127,12 @@ int vm_spec_check(const struct vm_spec *s, struct err *err)
 	r = check_path("overlay", s->overlay, 4095, err);
 	if (r == 0)
 		r = check_path("NBD socket", s->nbd_socket, VM_SOCKET_MAX, err);
+	if (r == 0 && s->nvram)
+		r = check_path("UEFI variables", s->nvram, 4095, err);
+	if (r == 0 && s->tpm_dir)
+		r = check_path("TPM state", s->tpm_dir, 4095, err);
+	if (r == 0 && s->tpm_dir && (!s->tpm_key || strlen(s->tpm_key) != 64))
+		r = err_set(err, -EINVAL, "VM %s: TPM key: expected 64 hex digits", s->name);
 	if (r == 0 && s->seed)
 		r = check_path("seed", s->seed, 4095, err);
 	if (r == 0 && s->console_log)

@@ -26,6 +26,9 @@ int vm_host_open(const char *run_dir, struct journal *j, struct vm_host **ret, s
 void vm_host_close(struct vm_host *h);
 /** vm_host_main() - the role itself: `kiln vmhost --run DIR`. Return: exit status. */
 int vm_host_main(const char *run_dir);
+/** vm_confine_main() - `kiln vmhost --confine PARENT UID PROGRAM [ARG..]`: become UID, die with the
+ *  thread of process PARENT that started this, run PROGRAM. Return: exit status of a failure. */
+int vm_confine_main(const char *parent, const char *user, char *const argv[]);
 /** vm_forward_main() - `kiln vmhost --forward SOCKET`: standard input and output joined to a Unix
  *  socket; QEMU runs it for each connection to the proxy. Return: exit status. */
 int vm_forward_main(const char *socket);
@@ -38,14 +41,18 @@ enum vm_firmware { VM_BIOS, VM_UEFI };
 struct vm_spec {
 	const char *name; /* <= 12 characters, unique on the host */
 	enum vm_firmware firmware;
-	bool secure_boot; /* UEFI only: Microsoft's keys enrolled */
-	bool vtpm;
-	unsigned cpus;           /* 0 = 1 under emulation, 2 under KVM */
-	unsigned memory_mib;     /* 0 = 1024 */
-	const char *overlay;     /* qcow2 overlay file that takes the guest's writes */
-	const char *nbd_socket;  /* backing: NBD export on this Unix socket... */
-	const char *nbd_export;  /* ...with this name */
-	const char *seed;        /* read-only second disk (NoCloud), or NULL */
+	bool secure_boot;       /* UEFI only: Microsoft's keys enrolled */
+	const char *nvram;      /* UEFI only: file that keeps its variables (vm_nvram_create()), or
+				   NULL = those of a new machine, thrown away */
+	const char *tpm_dir;    /* state of its TPM (vm_tpm_make()), or NULL = none; from then on it
+				   belongs to the guest's uid */
+	const char *tpm_key;    /* 64 hex digits */
+	unsigned cpus;          /* 0 = 1 under emulation, 2 under KVM */
+	unsigned memory_mib;    /* 0 = 1024 */
+	const char *overlay;    /* qcow2 overlay file that takes the guest's writes */
+	const char *nbd_socket; /* backing: NBD export on this Unix socket... */
+	const char *nbd_export; /* ...with this name */
+	const char *seed;       /* read-only second disk (NoCloud), or NULL */
 	const char *console_log; /* file for the serial console */
 	bool network;            /* user-mode networking; false = no network card */
 	bool isolated;           /* network: DHCP and forwards only, nothing outwards; note that an
@@ -64,6 +71,10 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
  *  "#cloud-config" that leaves the locale alone; @network_config NULL = none. */
 int vm_seed_create(const char *path, const char *instance_id, const char *hostname,
 		   const char *user_data, const char *network_config, struct err *err);
+
+/** vm_nvram_create() - UEFI variables of a new machine: with Microsoft's keys enrolled when
+ *  @secure_boot, else in setup mode. */
+int vm_nvram_create(const char *path, bool secure_boot, struct err *err);
 
 /** vm_start() - define and start; returns once QEMU runs, journalled as a process. The guest lives
  *  as long as @ret: the end of this process, however it comes, ends the guest. Overlay and seed are

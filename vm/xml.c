@@ -45,11 +45,18 @@ static int put(struct buf *b, const char *before, const char *value, const char 
 	return buf_addstr(b, after);
 }
 
-static void put_os(const struct vm_domain_config *c, struct buf *b)
+static int put_os(const struct vm_domain_config *c, struct buf *b)
 {
-	buf_addstr(b, c->uefi ? " <os firmware='efi'>\n" : " <os>\n");
+	int r = 0;
+
+	buf_addstr(b, c->uefi && !c->nvram ? " <os firmware='efi'>\n" : " <os>\n");
 	buf_addstr(b, "  <type arch='x86_64' machine='q35'>hvm</type>\n");
-	if (c->uefi) {
+	if (c->uefi && c->nvram) {
+		buf_addf(b, "  <loader readonly='yes' type='pflash' secure='%s'>%s</loader>\n",
+			 c->secure_boot ? "yes" : "no",
+			 c->secure_boot ? VM_FIRMWARE_SECURE : VM_FIRMWARE);
+		r = put(b, "  <nvram>", c->nvram, "</nvram>\n");
+	} else if (c->uefi) {
 		const char *yes = c->secure_boot ? "yes" : "no";
 
 		buf_addf(b,
@@ -64,6 +71,7 @@ static void put_os(const struct vm_domain_config *c, struct buf *b)
 	if (c->secure_boot)
 		buf_addstr(b, "<smm state='on'/>");
 	buf_addstr(b, "<vmport state='off'/></features>\n");
+	return r;
 }
 
 /* The overlay and the seed come as descriptors (groups "overlay" and "seed"): QEMU's uid needs no
@@ -117,9 +125,14 @@ static int put_devices(const struct vm_domain_config *c, struct buf *b)
 		      " name='org.qemu.guest_agent.0'/></channel>\n"
 		      "  <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>\n"
 		      "  <memballoon model='none'/>\n");
-	if (c->vtpm)
-		buf_addstr(b, "  <tpm model='tpm-crb'><backend type='emulator' version='2.0'>"
-			      "<active_pcr_banks><sha256/></active_pcr_banks></backend></tpm>\n");
+	if (c->tpm_socket) {
+		r = put(b,
+			"  <tpm model='tpm-crb'><backend type='external'><source type='unix'"
+			" mode='connect' path='",
+			c->tpm_socket, "'/></backend></tpm>\n");
+		if (r < 0)
+			return r;
+	}
 	return buf_addstr(b, " </devices>\n");
 }
 
@@ -189,7 +202,9 @@ int vm_domain_xml(const struct vm_domain_config *c, struct buf *out, struct err 
 		return err_set(err, r, "domain %s: bad name", c->name);
 	buf_addf(out, " <memory unit='MiB'>%u</memory>\n <vcpu>%u</vcpu>\n", c->memory_mib,
 		 c->cpus);
-	put_os(c, out);
+	r = put_os(c, out);
+	if (r < 0)
+		return err_set(err, r, "domain %s: a path cannot be written in XML", c->name);
 	buf_addf(out, " <cpu mode='%s'/>\n <clock offset='utc'/>\n",
 		 c->kvm ? "host-passthrough" : "maximum");
 	buf_addstr(out,

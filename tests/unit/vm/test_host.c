@@ -19,9 +19,11 @@
 #include "base/lock.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "nbd.h"
 #include "vm/internal.h"
+#include "vm/tpm.h"
 
 static const uint8_t say_and[] = {
 	0xfc,             /* cld */
@@ -257,6 +259,138 @@ static void a_killed_vmhost_takes_its_guest_along(void **state)
 	place_done(&p);
 }
 
+/* The process whose arguments hold both texts; 0 = none. */
+static pid_t find_process(const char *a, const char *b)
+{
+	auto_dir DIR *d = opendir("/proc");
+	const struct dirent *de;
+
+	assert_non_null(d);
+	while ((de = readdir(d))) {
+		auto_free char *path = strf("/proc/%.16s/cmdline", de->d_name);
+		auto_buf struct buf args = BUF_INIT(65536);
+		pid_t pid = (pid_t) strtol(de->d_name, NULL, 10);
+
+		if (pid <= 0 || file_read_all(path, &args, NULL) < 0 || args.len == 0)
+			continue;
+		for (size_t i = 0; i + 1 < args.len; i++)
+			if (args.data[i] == '\0')
+				args.data[i] = ' ';
+		if (strstr(buf_str(&args), a) && strstr(buf_str(&args), b))
+			return pid;
+	}
+	return 0;
+}
+
+static unsigned owner_of(pid_t pid)
+{
+	auto_free char *path = strf("/proc/%d", (int) pid);
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_uid;
+}
+
+/* TPM state is encrypted: what a TPM 2.0 state begins with is not in the file. */
+static void assert_encrypted(const char *dir)
+{
+	auto_free char *path = path_join(dir, "tpm2-00.permall");
+	auto_buf struct buf b = BUF_INIT(1 << 20);
+
+	assert_int_equal(file_read_all(path, &b, NULL), 0);
+	assert_true(b.len > 1000);
+	assert_null(memmem(b.data, b.len, "CN=", 3));
+	assert_null(memmem(b.data, b.len, "swtpm-localca", 13)); /* issuer of the EK certificate */
+}
+
+static void a_guest_ends_with_its_tpm(void **state)
+{
+	auto_err struct err err = ERR_INIT;
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+	auto_free char *tpm = NULL, *ca = NULL, *nvram = NULL, *crt = NULL, *names = NULL;
+	char key[VM_TPM_KEY_HEX];
+	pid_t swtpm;
+	int qemu;
+
+	place_init(&p, *state, false);
+	tpm = path_join(p.dir, "tpm state");
+	ca = path_join(p.dir, "tpm-ca");
+	nvram = path_join(p.dir, "vars.fd");
+	crt = path_join(tpm, "ek-rsa2048.crt");
+	names = path_join(p.dir, "libvirt/vm");
+	assert_int_equal(vm_tpm_random_key(key), 0);
+	if (vm_tpm_make(tpm, ca, "web", key, &err) < 0 || vm_nvram_create(nvram, true, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	assert_true(file_exists(crt));
+	assert_encrypted(tpm);
+	/* Closed to others, as a data directory may be: names in RUN lead there. */
+	assert_int_equal(chmod(tpm, 0700), 0);
+	s = spec_of(&p);
+	s.firmware = VM_UEFI;
+	s.secure_boot = true;
+	s.nvram = nvram;
+	s.tpm_dir = tpm;
+	s.tpm_key = key;
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	if (vm_start(h, &s, &vm, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	qemu = watch(vm->qemu);
+	swtpm = find_process("swtpm socket", "t.tpm");
+	assert_true(swtpm > 0);
+	if (geteuid() == 0) {
+		assert_int_not_equal(owner_of(swtpm), 0);
+		assert_int_equal(owner_of(swtpm), owner_of(vm->qemu));
+	}
+	assert_int_equal(find_process("swtpm", key), 0);
+	assert_int_equal(kill(swtpm, SIGKILL), 0);
+	assert_int_equal(vm_wait_agent(vm, 50000, NULL, NULL, &err), -ECHILD);
+	assert_non_null(strstr(err_str(&err), "swtpm"));
+	await_death(qemu);
+	assert_int_equal(vm_stop(vm, 0, NULL), 0);
+	/* It starts again with the state it had; stopping it leaves no process. */
+	if (vm_start(h, &s, &vm, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	assert_int_equal(vm_stop(vm, 0, NULL), 0);
+	assert_int_equal(find_process("swtpm socket", "t.tpm"), 0);
+	vm_host_close(h);
+	await_end_of_host(&p);
+	assert_false(file_exists(names));
+	assert_true(file_exists(crt));
+	assert_int_equal(file_rm_rf(tpm, NULL), 0);
+	assert_int_equal(file_rm_rf(ca, NULL), 0);
+	assert_int_equal(file_rm_rf(nvram, NULL), 0);
+	place_done(&p);
+}
+
+static void a_tpms_key_is_sealed(void **state)
+{
+	auto_free char *path = path_join(*state, "tpm.key"), *host = path_join(*state, "host.key");
+	auto_free char *other = path_join(*state, "other.key");
+	auto_buf struct buf sealed = BUF_INIT(4096);
+	char key[VM_TPM_KEY_HEX], again[VM_TPM_KEY_HEX];
+	uint8_t raw[VM_TPM_KEY_BYTES];
+
+	assert_int_equal(vm_tpm_key(path, host, key, NULL), 0);
+	assert_int_equal(vm_tpm_key(path, host, again, NULL), 0);
+	assert_string_equal(key, again);
+	assert_int_equal(hex_decode(key, raw, sizeof(raw)), 0);
+	assert_int_equal(file_read_all(path, &sealed, NULL), 0);
+	assert_null(memmem(sealed.data, sealed.len, raw, sizeof(raw)));
+	assert_null(memmem(sealed.data, sealed.len, key, sizeof(raw)));
+	assert_int_equal(vm_tpm_key(path, other, again, NULL), -EBADMSG);
+	sealed.data[sealed.len - 1] ^= 1;
+	assert_int_equal(file_write_atomic(path, sealed.data, sealed.len, 0600, NULL), 0);
+	assert_int_equal(vm_tpm_key(path, host, again, NULL), -EBADMSG);
+	assert_int_equal(file_write_atomic(path, sealed.data, sealed.len - 1, 0600, NULL), 0);
+	assert_int_equal(vm_tpm_key(path, host, again, NULL), -EBADMSG);
+	assert_int_equal(file_write_atomic(host, "short\n", 6, 0600, NULL), 0);
+	assert_int_equal(vm_tpm_key(path, host, again, NULL), -EINVAL);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void a_bad_disk_is_an_error(void **state)
 {
 	auto_err struct err err = ERR_INIT;
@@ -367,9 +501,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(waiting_can_be_ended),
 		cmocka_unit_test(a_lost_client_takes_its_guest_along),
 		cmocka_unit_test(a_killed_vmhost_takes_its_guest_along),
+		cmocka_unit_test(a_guest_ends_with_its_tpm),
+		cmocka_unit_test(a_tpms_key_is_sealed),
 		cmocka_unit_test(a_bad_disk_is_an_error),
 	};
 
+	if (argc >= 6 && strcmp(argv[2], "--confine") == 0)
+		return vm_confine_main(argv[3], argv[4], argv + 5);
 	if (argc == 4 && strcmp(argv[2], "--forward") == 0)
 		return vm_forward_main(argv[3]);
 	if (argc == 4 && strcmp(argv[1], "vmhost") == 0)

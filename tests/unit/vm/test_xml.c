@@ -76,7 +76,8 @@ static void secure_boot_guest(void **state)
 	auto_buf struct buf b = BUF_INIT(65536);
 	struct vm_domain_config c = plain();
 
-	c.kvm = c.uefi = c.secure_boot = c.vtpm = c.labelled = true;
+	c.kvm = c.uefi = c.secure_boot = c.labelled = true;
+	c.tpm_socket = "/r/web.tpm";
 	c.uid = 64100;
 	c.gid = 36;
 	c.seed = "/d/seed";
@@ -88,9 +89,24 @@ static void secure_boot_guest(void **state)
 	has(&b, "<loader secure='yes'/>");
 	has(&b, "<smm state='on'/>");
 	has(&b, "<label>+64100:+36</label>");
-	has(&b, "<tpm model='tpm-crb'>");
+	has(&b, "<tpm model='tpm-crb'><backend type='external'>");
+	has(&b, "path='/r/web.tpm'");
 	has(&b, "fdgroup='seed'");
 	has(&b, "host-passthrough");
+}
+
+static void variables_that_are_kept(void **state)
+{
+	auto_buf struct buf b = BUF_INIT(65536);
+	struct vm_domain_config c = plain();
+
+	c.uefi = c.secure_boot = true;
+	c.nvram = "/r/vm/a&b.fd";
+	assert_int_equal(vm_domain_xml(&c, &b, NULL), 0);
+	has(&b, "<os>");
+	has(&b, "secure='yes'>/usr/share/OVMF/OVMF_CODE_4M.secboot.fd</loader>");
+	has(&b, "<nvram>/r/vm/a&amp;b.fd</nvram>");
+	has_not(&b, "<firmware>");
 }
 
 static void secure_boot_off(void **state)
@@ -152,6 +168,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_xml_cannot_hold),
 		cmocka_unit_test(bios_guest),
 		cmocka_unit_test(secure_boot_guest),
+		cmocka_unit_test(variables_that_are_kept),
 		cmocka_unit_test(secure_boot_off),
 		cmocka_unit_test(networks),
 		cmocka_unit_test(hostile_paths_stay_text),
