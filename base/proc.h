@@ -90,4 +90,8 @@ const char *proc_self_exe(void);
  * -ENOENT the error names the Debian package to install. */
 int proc_find(const char *name, const char *package, char **ret, struct err *err);
 
+/** proc_detach() - in a process that proc_spawn() started: go on as one that belongs to nobody, in
+ * a session of its own; what was started ends with status 0. Before any thread. 0 or -errno. */
+int proc_detach(void);
+
 #endif

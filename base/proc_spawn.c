@@ -256,3 +256,28 @@ int proc_stop(pid_t pid, int pidfd, uint64_t grace_ms)
 	while (r < 0 && errno == EINTR);
 	return r < 0 && errno != ECHILD ? -errno : 0;
 }
+
+/* Who was started waits until the one that goes on has left its process group, which the starter
+ * ends. */
+int proc_detach(void)
+{
+	int ends[2], r;
+	char c;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid != 0)
+		(void) close(ends[1]);
+	if (pid > 0) {
+		while (read(ends[0], &c, 1) < 0 && errno == EINTR)
+			;
+		_exit(0);
+	}
+	r = pid < 0 || setsid() < 0 ? -errno : 0;
+	(void) close(ends[0]);
+	if (pid == 0)
+		(void) close(ends[1]);
+	return r;
+}

@@ -90,6 +90,7 @@ static int parse(struct run *r)
 	r->opts.region = cli_opt(a, "--region");
 	r->opts.console_log = cli_opt(a, "--console");
 	r->opts.no_secure_boot = cli_flag(a, "--no-secure-boot");
+	r->opts.no_vtpm = cli_flag(a, "--no-vtpm");
 	r->opts.open_network = cli_flag(a, "--network");
 	r->opts.forwards = (const char *const *) r->forwards;
 	r->opts.cancel = &r->cli->cancel;
@@ -136,6 +137,24 @@ static void show_stages(const struct cli *cli, const json_t *stages)
 	}
 }
 
+static void show_attestation(const struct cli *cli, const json_t *a)
+{
+	const json_t *reasons = json_object_get(a, "reasons"), *reason;
+	size_t i;
+
+	show_line(cli, "attestation", json_str_at(a, "verdict"));
+	json_array_foreach((json_t *) reasons, i, reason)
+		show_line(cli, "", json_string_value(reason));
+}
+
+static void show_fetched(const struct cli *cli, const json_t *facts)
+{
+	char text[16];
+
+	show_line(cli, "read of disk",
+		  size_human((uint64_t) json_int_at(facts, "bytesFetched", 0), text));
+}
+
 static void show_facts(const struct cli *cli, const json_t *facts)
 {
 	char time[16];
@@ -146,10 +165,13 @@ static void show_facts(const struct cli *cli, const json_t *facts)
 	show_line(cli, "kernel", json_str_at(facts, "kernel"));
 	show_line(cli, "Secure Boot",
 		  json_bool_at(facts, "secureBoot", false) ? "enabled" : "disabled");
+	show_line(cli, "TPM 2.0", json_bool_at(facts, "vTpm", false) ? "present" : "absent");
+	show_attestation(cli, json_object_get(facts, "attestation"));
 	show_line(cli, "system", json_str_at(facts, "systemState"));
 	show_units(cli, facts);
 	show_line(cli, "SSH host key", json_str_at(facts, "hostKey"));
 	show_stages(cli, json_object_get(facts, "stages"));
+	show_fetched(cli, facts);
 	show_line(cli, "looked at",
 		  time_human(json_number_value(json_object_get(facts, "seconds")), time));
 	(void) fflush(stdout);
@@ -222,6 +244,7 @@ static const struct cli_option run_options[] = {
 	{"--publish", 'p', "[ADDR:]PORT:GUESTPORT", "forward a TCP port; repeatable"},
 	{"--network", 0, NULL, "let the guest reach out (also to the host's loopback, 10.0.2.2)"},
 	{"--no-secure-boot", 0, NULL, "boot generation 2 without Secure Boot"},
+	{"--no-vtpm", 0, NULL, "boot generation 2 without a TPM"},
 	{"--cpus", 0, "N", "virtual CPUs (default: 2, emulated 1)"},
 	{"--memory", 'm', "MIB", "memory (default: 1024)"},
 	{"--timeout", 0, "SECONDS", "wait so long for the guest agent (default: 600)"},

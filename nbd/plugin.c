@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "store/export.h"
 #include "store/store.h"
 
 #define THREAD_MODEL   NBDKIT_THREAD_MODEL_PARALLEL
@@ -68,11 +69,12 @@ struct shared {
 	unsigned refs;
 	struct store_recorder *recorder;
 	struct store_player *player;
+	atomic_uint_fast64_t read_bytes;
 };
 
 struct handle {
 	struct store_reader *reader;
-	struct shared *shared; /* NULL when nothing is recorded or played */
+	struct shared *shared; /* NULL for "default", and when memory ran out */
 	uint64_t size;
 };
 
@@ -453,13 +455,12 @@ static int open_export(const char *name, struct handle *h, struct err *err)
 	r = store_reader_open(self.store, (unsigned) region, &disk, &h->reader, err);
 	name = json_str_at(j, "name"); /* that of "default" too */
 	if (r < 0 || !name || strlen(name) != NAME_CHARS ||
-	    strspn(name, "0123456789abcdef") != NAME_CHARS ||
-	    !(json_bool_at(j, "record", false) || json_bool_at(j, "play", false)))
+	    strspn(name, "0123456789abcdef") != NAME_CHARS)
 		return r;
 	pthread_mutex_lock(&self.lock);
 	h->shared = shared_take(name, j, (unsigned) region, &disk);
 	pthread_mutex_unlock(&self.lock);
-	if (h->shared)
+	if (h->shared && (h->shared->recorder || h->shared->player))
 		store_reader_attach(h->reader, h->shared->recorder, h->shared->player);
 	return 0;
 }
@@ -496,14 +497,31 @@ static void *kiln_open(int readonly)
 	return h;
 }
 
+/* {"0123456789ab": bytes} of the exports that have clients. */
+static json_t *export_stats(void)
+{
+	json_t *j = json_object();
+
+	pthread_mutex_lock(&self.lock);
+	for (const struct shared *s = self.shared; j && s; s = s->next) {
+		char key[NBD_STATS_NAME + 1];
+
+		(void) snprintf(key, sizeof(key), "%.*s", NBD_STATS_NAME, s->name);
+		(void) json_object_set_new(j, key,
+					   json_integer((json_int_t) atomic_load(&s->read_bytes)));
+	}
+	pthread_mutex_unlock(&self.lock);
+	return j;
+}
+
 static json_t *stats_json(void)
 {
 	struct store_read_stats st;
 
 	store_read_stats_get(self.store, &st);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
-			 (json_int_t) atomic_load(&self.connections), "reads",
-			 (json_int_t) atomic_load(&self.reads), "readBytes",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "exports",
+			 export_stats(), "connections", (json_int_t) atomic_load(&self.connections),
+			 "reads", (json_int_t) atomic_load(&self.reads), "readBytes",
 			 (json_int_t) atomic_load(&self.read_bytes), "failedReads",
 			 (json_int_t) atomic_load(&self.failed_reads), "cacheHits",
 			 (json_int_t) st.cache_hits, "cacheMisses", (json_int_t) st.cache_misses,
@@ -527,6 +545,18 @@ static void write_stats(void)
 	if (path && text && file_write_atomic(path, text, strlen(text), 0640, &e) < 0)
 		nbdkit_debug("%s", err_str(&e));
 	pthread_mutex_unlock(&self.stats_lock);
+}
+
+/* The statistics follow in steps of a MiB. */
+static void count_read(struct handle *h, uint32_t count)
+{
+	uint64_t before;
+
+	if (!h->shared)
+		return;
+	before = atomic_fetch_add(&h->shared->read_bytes, count);
+	if (before >> 20 != (before + count) >> 20)
+		write_stats();
 }
 
 static void kiln_close(void *handle)
@@ -584,6 +614,7 @@ static int kiln_pread(void *handle, void *buf, uint32_t count, uint64_t offset, 
 		return fail(&e);
 	}
 	atomic_fetch_add(&self.read_bytes, count);
+	count_read(h, count);
 	return 0;
 }
 

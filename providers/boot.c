@@ -81,6 +81,7 @@ static int start(struct boot *b, const struct boot_options *o, struct err *err)
 {
 	struct app *a = b->app;
 	auto_free char *scratch = path_join(a->data_dir, "scratch");
+	auto_free char *ca = path_join(a->data_dir, "tpm-ca");
 	struct nbd_host *nbd = NULL;
 	struct vm_boot_spec s = {
 		.journal = a->journal,
@@ -88,6 +89,7 @@ static int start(struct boot *b, const struct boot_options *o, struct err *err)
 		.size_bytes = b->source.disk.size_bytes,
 		.firmware = uefi(&b->source) ? VM_UEFI : VM_BIOS,
 		.secure_boot = uefi(&b->source) && !o->no_secure_boot,
+		.tpm_ca = uefi(&b->source) && !o->no_vtpm ? ca : NULL,
 		.cpus = o->cpus,
 		.memory_mib = o->memory_mib,
 		.console_log = o->console_log,
@@ -98,7 +100,7 @@ static int start(struct boot *b, const struct boot_options *o, struct err *err)
 		.cancel = o->cancel,
 		.events = o->events,
 	};
-	int r = scratch ? file_mkdir_p(scratch, 0700, err) : no_memory(err);
+	int r = scratch && ca ? file_mkdir_p(scratch, 0700, err) : no_memory(err);
 
 	if (r == 0)
 		r = app_nbd(a, &nbd, err);
@@ -137,6 +139,15 @@ int boot_open(struct app *a, const char *id, const struct boot_options *o, struc
 	return 0;
 }
 
+/* Nothing that the guest measured is compared yet with what it should be. */
+static json_t *attestation(const json_t *facts)
+{
+	return json_pack("{s:s, s:[s]}", "verdict", "Unknown", "reasons",
+			 json_bool_at(facts, "vTpm", false)
+				 ? "no golden measurements of this disk are recorded"
+				 : "the guest has no TPM");
+}
+
 int boot_facts(struct boot *b, json_t **ret, struct err *err)
 {
 	auto_json json_t *facts = NULL;
@@ -144,7 +155,10 @@ int boot_facts(struct boot *b, json_t **ret, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (json_object_set_new(facts, "version", json_string(b->source.id)) < 0 ||
+	if (json_object_set_new(facts, "bytesFetched",
+				json_integer((json_int_t) nbd_export_bytes(b->export))) < 0 ||
+	    json_object_set_new(facts, "attestation", attestation(facts)) < 0 ||
+	    json_object_set_new(facts, "version", json_string(b->source.id)) < 0 ||
 	    json_object_set_new(facts, "region",
 				json_string(b->app->regions[b->source.region].name)) < 0)
 		return no_memory(err);

@@ -396,6 +396,33 @@ void nbd_host_release(struct nbd_host *h)
 	host_free(h);
 }
 
+int nbd_host_fd(const struct nbd_host *h)
+{
+	return h->alive_fd;
+}
+
+int nbd_host_revive(struct nbd_host *h, struct err *err)
+{
+	auto_free char *lock = run_path(h, "nbd.lock");
+	auto_fd int lock_fd = -1;
+	siginfo_t si;
+	int r = lock ? lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err)
+		     : err_set(err, -ENOMEM, "out of memory");
+
+	if (r < 0)
+		return r;
+	closep(&h->alive_fd);
+	h->alive_fd = -1;
+	if (h->pidfd >= 0) {
+		(void) waitid(P_PIDFD, (id_t) h->pidfd, &si, WEXITED | WNOHANG);
+		closep(&h->pidfd);
+		h->pidfd = -1;
+		h->pid = 0;
+	}
+	r = join(h) < 0 ? start(h, NULL, err) : 0;
+	return r < 0 ? err_ctx(err, r, "nbd server") : 0;
+}
+
 const char *nbd_host_socket(const struct nbd_host *h)
 {
 	return h->socket;
@@ -494,6 +521,18 @@ int nbd_export_new_with(struct nbd_host *h, unsigned region, const struct disk_r
 	}
 	*ret = e;
 	return 0;
+}
+
+uint64_t nbd_export_bytes(const struct nbd_export *e)
+{
+	auto_free char *path = run_path(e->host, "nbd.stats");
+	auto_json json_t *j = NULL;
+	char key[NBD_STATS_NAME + 1];
+
+	(void) snprintf(key, sizeof(key), "%.*s", NBD_STATS_NAME, e->name);
+	if (!path || json_read_file(path, &j, NULL) < 0)
+		return 0;
+	return (uint64_t) json_int_at(json_object_get(j, "exports"), key, 0);
 }
 
 const char *nbd_export_name(const struct nbd_export *e)

@@ -19,6 +19,8 @@
 
 #include "store/store.h"
 
+#define NBD_STATS_NAME 12 /* digits of an export's name, in the statistics */
+
 struct nbd_host;   /* a hold on the running nbdkit */
 struct nbd_export; /* one minted name */
 
@@ -33,6 +35,13 @@ void nbd_host_release(struct nbd_host *h);
 /** nbd_host_socket() - path of the Unix socket. */
 const char *nbd_host_socket(const struct nbd_host *h);
 
+/** nbd_host_fd() - a descriptor of which poll(2), asked for nothing, tells POLLERR once nbdkit has
+ *  ended. */
+int nbd_host_fd(const struct nbd_host *h);
+/** nbd_host_revive() - after that: join the one that somebody started meanwhile, or start another.
+ *  Exports keep their names; clients that wait connect to them again. 0 or -errno. */
+int nbd_host_revive(struct nbd_host *h, struct err *err);
+
 /** nbd_export_new() - mint a capability for a disk that a root of @region holds (-ENOENT if
  *  none); the disk stays alive until it is freed; journalled; @region is preferred for reads. */
 int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
@@ -45,6 +54,9 @@ enum nbd_export_flags {
  *  the client should have gone before. */
 int nbd_export_new_with(struct nbd_host *h, unsigned region, const struct disk_ref *disk,
 			unsigned flags, struct nbd_export **ret, struct err *err);
+/** nbd_export_bytes() - read through it so far, as RUN/nbd.stats last said: up to 1 MiB behind; 0
+ *  when nobody read or no client is connected. */
+uint64_t nbd_export_bytes(const struct nbd_export *e);
 /** nbd_export_name() - 32 hex digits. */
 const char *nbd_export_name(const struct nbd_export *e);
 void nbd_export_free(struct nbd_export *e); /* revokes; NULL is fine */

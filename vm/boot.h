@@ -47,9 +47,9 @@ struct vm *vm_boot_vm(struct vm_boot *b);
  * @ret: new reference: {"hostName","osRelease","kernel","machineId","systemState" ("running",
  * "degraded", "starting" when @settle_ms passed, "unknown" without systemd),"failedUnits":[..],
  * "secureBoot":bool,"vTpm":bool,"hostKey":"SHA256:.."|null,"stages":{"firmware":s,..,"system":s},
- * "seconds":s}. "seconds" is from the start to the facts; "system" is when start-up was done;
- * kernel and init are the guest's word when its console was silent about them. What the guest
- * cannot tell is null.
+ * "seconds":s}. "seconds" is from the start to the facts; "system" is when
+ * start-up was done; kernel and init are the guest's word when its console was silent about them.
+ * What the guest cannot tell is null.
  */
 int vm_boot_facts(struct vm_boot *b, uint64_t settle_ms, json_t **ret, struct err *err);
 /** vm_boot_parse_facts() - what the guest's answer says, as above without stages and seconds. */

@@ -62,12 +62,32 @@ static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)
 		.nbd_socket = json_str_at(j, "nbdSocket"),
 		.nbd_export = json_str_at(j, "nbdExport"),
 		.seed = json_str_at(j, "seed"),
+		.reconnect_s = (unsigned) json_int_at(j, "reconnect", 0),
+		.durable = json_bool_at(j, "durable", false),
 		.console_log = json_str_at(j, "consoleLog"),
 		.network = json_bool_at(j, "network", false),
 		.isolated = json_bool_at(j, "isolated", false),
 		.forwards = forwards,
 		.http_proxy_sock = json_str_at(j, "httpProxy"),
 	};
+}
+
+/* Caller frees. */
+static struct vm_disk *data_of(const json_t *list, struct vm_spec *s)
+{
+	size_t n = json_array_size(list);
+	struct vm_disk *d = calloc(n + 1, sizeof(*d));
+
+	for (size_t i = 0; d && i < n; i++) {
+		const json_t *j = json_array_get(list, i);
+
+		d[i] = (struct vm_disk){.overlay = json_str_at(j, "overlay"),
+					.nbd_export = json_str_at(j, "export"),
+					.lun = (unsigned) json_int_at(j, "lun", 0)};
+	}
+	s->data = d;
+	s->n_data = d ? n : 0;
+	return d;
 }
 
 /* Text for g_shell_parse_argv(): in single quotes, which the value may not hold. */
@@ -97,6 +117,10 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		.nbd_socket = s->nbd_socket,
 		.nbd_export = s->nbd_export,
 		.seed = s->seed,
+		.data = s->data,
+		.n_data = s->n_data,
+		.reconnect_s = s->reconnect_s,
+		.durable = s->durable,
 		.console_socket = g->console_socket,
 		.network = s->network,
 		.isolated = s->isolated,
@@ -164,6 +188,7 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 {
 	struct vm_spec s;
 	auto_free const char **forwards = NULL;
+	auto_free struct vm_disk *data = NULL;
 	const json_t *list = json_at(spec, "forwards"), *f;
 	size_t i;
 	int r;
@@ -178,6 +203,9 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 			return err_set(err, -EINVAL, "forwards: expected strings");
 	}
 	spec_of(spec, forwards, &s);
+	data = data_of(json_at(spec, "data"), &s);
+	if (!data)
+		return -ENOMEM;
 	r = vm_spec_check(&s, err);
 	if (r < 0)
 		return r;
@@ -195,6 +223,12 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 	r = define(h, g, spec, &s, err);
 	if (r == 0)
 		r = hand_over(g, "overlay", s.overlay, O_RDWR, err);
+	for (size_t k = 0; r == 0 && k < s.n_data; k++) {
+		char group[16];
+
+		(void) snprintf(group, sizeof(group), "data%u", s.data[k].lun);
+		r = hand_over(g, group, s.data[k].overlay, O_RDWR, err);
+	}
 	if (r == 0 && s.seed)
 		r = hand_over(g, "seed", s.seed, O_RDONLY, err);
 	if (r < 0)

@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/proc.h"
 
 #define FIRST_CLIENT_MS 30000 /* nobody came: end */
 #define SEND_LIMIT_S    10    /* a client that reads nothing for so long is given up */
@@ -35,32 +36,6 @@ static int env_fd(const char *name)
 	if (*end || n < 3 || n > 1000000 || fcntl((int) n, F_SETFD, FD_CLOEXEC) < 0)
 		return -1;
 	return (int) n;
-}
-
-/* The process that the client started ends at once; the one that goes on belongs to nobody, as its
- * life is tied to all clients and not to the first. No thread exists yet. The first one waits until
- * the second has left its process group, which the client ends. */
-static int detach(void)
-{
-	int ends[2], r;
-	char c;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	pid = fork();
-	if (pid != 0)
-		(void) close(ends[1]);
-	if (pid > 0) {
-		while (read(ends[0], &c, 1) < 0 && errno == EINTR)
-			;
-		_exit(0);
-	}
-	r = pid < 0 || setsid() < 0 ? -errno : 0;
-	(void) close(ends[0]);
-	if (pid == 0)
-		(void) close(ends[1]);
-	return r;
 }
 
 static int listen_on(const char *path, int *ret_fd, struct err *err)
@@ -336,7 +311,7 @@ int vm_host_main(const char *run_dir)
 	if (!h.run_dir)
 		r = err_set(&err, -ENOMEM, "out of memory");
 	if (r == 0 && ready_fd >= 0)
-		r = detach();
+		r = proc_detach();
 	if (r == 0 && lock < 0) {
 		auto_free char *path = path_join(run_dir, "vmhost.lock");
 

@@ -76,6 +76,10 @@ struct vm_domain_config {
 	const char *tpm_socket; /* or NULL */
 	unsigned cpus, memory_mib;
 	const char *overlay, *nbd_socket, *nbd_export, *seed; /* seed may be NULL */
+	const struct vm_disk *data;
+	size_t n_data;
+	unsigned reconnect_s;
+	bool durable;
 	const char *console_socket;
 	bool network, isolated;
 	const json_t *forwards;   /* array of strings, or NULL */

@@ -8,6 +8,7 @@
 #define MEMORY_MIN_MIB 128
 #define MEMORY_MAX_MIB (1u << 20)
 #define CPUS_MAX       64
+#define DISKS_MAX      64
 
 static int set(json_t *j, const char *key, json_t *value)
 {
@@ -22,10 +23,10 @@ static int set_str(json_t *j, const char *key, const char *value)
 json_t *vm_spec_to_json(const struct vm_spec *s)
 {
 	auto_json json_t *j = json_object();
-	auto_json json_t *fwd = json_array();
+	auto_json json_t *fwd = json_array(), *data = json_array();
 	int r = 0;
 
-	if (!j || !fwd)
+	if (!j || !fwd || !data)
 		return NULL;
 	for (size_t i = 0; s->forwards && s->forwards[i]; i++)
 		r |= json_array_append_new(fwd, json_string(s->forwards[i]));
@@ -41,6 +42,13 @@ json_t *vm_spec_to_json(const struct vm_spec *s)
 	r |= set_str(j, "nbdSocket", s->nbd_socket);
 	r |= set_str(j, "nbdExport", s->nbd_export);
 	r |= set_str(j, "seed", s->seed);
+	r |= set(j, "reconnect", json_integer(s->reconnect_s));
+	r |= set(j, "durable", json_boolean(s->durable));
+	for (size_t i = 0; i < s->n_data; i++)
+		r |= json_array_append_new(
+			data, json_pack("{s:s, s:s, s:i}", "overlay", s->data[i].overlay, "export",
+					s->data[i].nbd_export, "lun", (int) s->data[i].lun));
+	r |= set(j, "data", json_incref(data));
 	r |= set_str(j, "consoleLog", s->console_log);
 	r |= set(j, "network", json_boolean(s->network));
 	r |= set(j, "isolated", json_boolean(s->isolated));
@@ -127,6 +135,12 @@ int vm_spec_check(const struct vm_spec *s, struct err *err)
 	r = check_path("overlay", s->overlay, 4095, err);
 	if (r == 0)
 		r = check_path("NBD socket", s->nbd_socket, VM_SOCKET_MAX, err);
+	for (size_t i = 0; r == 0 && i < s->n_data; i++) {
+		r = check_path("data disk", s->data[i].overlay, 4095, err);
+		if (r == 0 && s->data[i].lun >= DISKS_MAX)
+			r = err_set(err, -EINVAL, "VM %s: LUN %u, at most %d", s->name,
+				    s->data[i].lun, DISKS_MAX - 1);
+	}
 	if (r == 0 && s->nvram)
 		r = check_path("UEFI variables", s->nvram, 4095, err);
 	if (r == 0 && s->tpm_dir)

@@ -38,6 +38,12 @@ bool vm_kvm_usable(const char *cache_dir);
 
 enum vm_firmware { VM_BIOS, VM_UEFI };
 
+/* A further disk of a guest, over an export of the same server. */
+struct vm_disk {
+	const char *overlay, *nbd_export;
+	unsigned lun; /* 0..63; the guest sees it as serial "lunN" */
+};
+
 struct vm_spec {
 	const char *name; /* <= 12 characters, unique on the host */
 	enum vm_firmware firmware;
@@ -50,9 +56,13 @@ struct vm_spec {
 	unsigned cpus;          /* 0 = 1 under emulation, 2 under KVM */
 	unsigned memory_mib;    /* 0 = 1024 */
 	const char *overlay;    /* qcow2 overlay file that takes the guest's writes */
+	bool durable;           /* the overlay outlives the guest: its flushes reach the disk */
 	const char *nbd_socket; /* backing: NBD export on this Unix socket... */
 	const char *nbd_export; /* ...with this name */
-	const char *seed;       /* read-only second disk (NoCloud), or NULL */
+	unsigned reconnect_s;   /* reads wait so long for another server when it ends; 0 = fail */
+	const struct vm_disk *data; /* further disks, or NULL */
+	size_t n_data;
+	const char *seed;        /* read-only second disk (NoCloud), or NULL */
 	const char *console_log; /* file for the serial console */
 	bool network;            /* user-mode networking; false = no network card */
 	bool isolated;           /* network: DHCP and forwards only, nothing outwards; note that an
@@ -107,6 +117,7 @@ int vm_exec(struct vm *vm, const struct vm_exec *x, struct proc_result *ret, str
 int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode,
 		struct err *err);
 int vm_get_file(struct vm *vm, const char *guest, const char *local, struct err *err);
+
 /** vm_stop() - agent shutdown, then power off after @grace_ms (0 = at once); removes everything
  * that vm_start() made; frees @vm in any case. NULL is fine. */
 int vm_stop(struct vm *vm, uint64_t grace_ms, struct err *err);

@@ -77,27 +77,70 @@ static int put_os(const struct vm_domain_config *c, struct buf *b)
 /* The overlay and the seed come as descriptors (groups "overlay" and "seed"): QEMU's uid needs no
  * way through the directories above them. The backing node is named here, so what the overlay's
  * own header says about it is not looked at. */
-static int put_disks(const struct vm_domain_config *c, struct buf *b)
+static int put_overlay(const struct vm_domain_config *c, const char *overlay, const char *group,
+		       const char *nbd_export, struct buf *b)
 {
 	int r;
 
-	r = put(b,
-		"  <disk type='file' device='disk'>\n"
-		"   <driver name='qemu' type='qcow2' cache='unsafe' discard='unmap'"
-		" detect_zeroes='unmap'/>\n   <source file='",
-		c->overlay, "' fdgroup='overlay'/>\n");
+	buf_addf(b,
+		 "  <disk type='file' device='disk'>\n"
+		 "   <driver name='qemu' type='qcow2' cache='%s' discard='unmap'"
+		 " detect_zeroes='unmap'/>\n",
+		 c->durable ? "writeback" : "unsafe");
+	r = put(b, "   <source file='", overlay, "'");
 	if (r < 0)
 		return r;
-	buf_addstr(b, "   <backingStore type='network'>\n    <format type='raw'/>\n"
-		      "    <source protocol='nbd'");
-	if (c->nbd_export && c->nbd_export[0]) {
-		r = put(b, " name='", c->nbd_export, "'");
+	buf_addf(b,
+		 " fdgroup='%s'/>\n   <backingStore type='network'>\n    <format type='raw'/>\n"
+		 "    <source protocol='nbd'",
+		 group);
+	if (nbd_export && nbd_export[0]) {
+		r = put(b, " name='", nbd_export, "'");
 		if (r < 0)
 			return r;
 	}
-	r = put(b, ">\n     <host transport='unix' socket='", c->nbd_socket,
-		"'/>\n    </source>\n    <backingStore/>\n   </backingStore>\n"
-		"   <target dev='vda' bus='virtio'/>\n   <boot order='1'/>\n  </disk>\n");
+	r = put(b, ">\n     <host transport='unix' socket='", c->nbd_socket, "'/>\n");
+	if (c->reconnect_s)
+		buf_addf(b, "     <reconnect delay='%u'/>\n", c->reconnect_s);
+	buf_addstr(b, "    </source>\n    <backingStore/>\n   </backingStore>\n");
+	return r < 0 ? r : buf_err(b);
+}
+
+/* "vda", ... "vdz", "vdaa": as Linux counts. */
+static void put_target(struct buf *b, unsigned n)
+{
+	if (n >= 26)
+		buf_addf(b, "   <target dev='vd%c%c' bus='virtio'/>\n", 'a' + n / 26 - 1,
+			 'a' + n % 26);
+	else
+		buf_addf(b, "   <target dev='vd%c' bus='virtio'/>\n", 'a' + n);
+}
+
+static int put_data(const struct vm_domain_config *c, struct buf *b)
+{
+	for (size_t i = 0; i < c->n_data; i++) {
+		const struct vm_disk *d = &c->data[i];
+		char group[16];
+		int r;
+
+		(void) snprintf(group, sizeof(group), "data%u", d->lun);
+		r = put_overlay(c, d->overlay, group, d->nbd_export, b);
+		if (r < 0)
+			return r;
+		put_target(b, (unsigned) i + 2);
+		buf_addf(b, "   <serial>lun%u</serial>\n  </disk>\n", d->lun);
+	}
+	return buf_err(b);
+}
+
+static int put_disks(const struct vm_domain_config *c, struct buf *b)
+{
+	int r = put_overlay(c, c->overlay, "overlay", c->nbd_export, b);
+
+	if (r < 0)
+		return r;
+	buf_addstr(b, "   <target dev='vda' bus='virtio'/>\n   <boot order='1'/>\n  </disk>\n");
+	r = put_data(c, b);
 	if (r < 0 || !c->seed)
 		return r;
 	return put(b,
