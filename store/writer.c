@@ -8,9 +8,8 @@
 #include "base/mem.h"
 #include "store/internal.h"
 
-#define BUFFER_BYTES  (512u << 10)
-#define PACK_FRAMES   (1u << 16) /* a pack of tiny frames is closed at this count */
-#define READBACK_STEP (1u << 20)
+#define BUFFER_BYTES (512u << 10)
+#define PACK_FRAMES  (1u << 16) /* a pack of tiny frames is closed at this count */
 
 struct open_pack {
 	struct open_pack *next; /* in the list of closing packs */
@@ -19,10 +18,11 @@ struct open_pack {
 	uint8_t key[AEAD_KEY_BYTES]; /* the data key of an encrypted pack */
 	uint8_t *sealed;             /* room for one encrypted frame; NULL = plain */
 	uint8_t head[PACK_HEADER_BYTES];
-	struct sha256_ctx *sum; /* of all bytes written; NULL without read-back */
 	uint8_t *buf;
+	uint8_t *check; /* as big; NULL without read-back */
 	size_t buf_n;
-	uint64_t bytes; /* offset of the next frame */
+	uint64_t flushed; /* bytes that the region has */
+	uint64_t bytes;   /* offset of the next frame */
 	struct pack_entry *entries;
 	uint32_t n, cap;
 	uint32_t *slots; /* open addressing: entry index + 1; 0 = free */
@@ -50,8 +50,8 @@ static void pack_free(struct open_pack *p)
 	if (!p)
 		return;
 	region_put_abort(p->put);
-	sha256_free(p->sum);
 	free(p->buf);
+	free(p->check);
 	free(p->entries);
 	free(p->slots);
 	free(p->sealed);
@@ -97,10 +97,10 @@ static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 	p->slots = calloc(p->n_slots, sizeof(*p->slots));
 	p->entries = reallocarray(NULL, p->cap, sizeof(*p->entries));
 	p->buf = malloc(BUFFER_BYTES);
-	p->sum = w->read_back ? sha256_new() : NULL;
+	p->check = w->read_back ? malloc(BUFFER_BYTES) : NULL;
 	p->sealed = g->crypt ? malloc(FRAME_MAX + PACK_TAG_BYTES) : NULL;
 	if ((g->crypt && !p->sealed) || !p->slots || !p->entries || !p->buf ||
-	    (w->read_back && !p->sum))
+	    (w->read_back && !p->check))
 		r = err_set(err, -ENOMEM, "out of memory");
 	else
 		r = random_bytes(p->header.id.b, PACK_ID_BYTES);
@@ -121,15 +121,28 @@ static int pack_new(struct writer *w, struct open_pack **ret, struct err *err)
 	return 0;
 }
 
+/* The bytes that the region holds are the bytes that were written. */
+static int read_back(struct open_pack *p, struct err *err)
+{
+	int r = region_put_read(p->put, p->flushed, p->check, p->buf_n, err);
+
+	if (r >= 0 && memcmp(p->buf, p->check, p->buf_n) != 0)
+		r = err_set(err, -EBADMSG,
+			    "a new pack reads back differently from what was "
+			    "written: the disk or memory is faulty");
+	return r;
+}
+
 static int pack_flush(struct open_pack *p, struct err *err)
 {
 	int r;
 
 	if (p->buf_n == 0)
 		return 0;
-	if (p->sum)
-		sha256_add(p->sum, p->buf, p->buf_n);
 	r = region_put_add(p->put, p->buf, p->buf_n, err);
+	if (r >= 0 && p->check)
+		r = read_back(p, err);
+	p->flushed += p->buf_n;
 	p->buf_n = 0;
 	return r;
 }
@@ -213,35 +226,6 @@ bool writer_has(struct writer *w, const struct digest *name)
 	return has;
 }
 
-/* The bytes that the region holds are the bytes that were written. */
-static int read_back(struct open_pack *p, uint64_t bytes, const struct digest *want,
-		     struct err *err)
-{
-	auto_free uint8_t *buf = malloc(READBACK_STEP);
-	struct sha256_ctx *sum = sha256_new();
-	struct digest got;
-	int r = 0;
-
-	if (!buf || !sum) {
-		sha256_free(sum);
-		return err_set(err, -ENOMEM, "out of memory");
-	}
-	for (uint64_t at = 0; at < bytes && r >= 0;) {
-		size_t n = bytes - at < READBACK_STEP ? (size_t) (bytes - at) : READBACK_STEP;
-
-		r = region_put_read(p->put, at, buf, n, err);
-		if (r >= 0)
-			sha256_add(sum, buf, n);
-		at += n;
-	}
-	sha256_end(sum, &got);
-	if (r >= 0 && !digest_eq(&got, want))
-		r = err_set(err, -EBADMSG,
-			    "a new pack reads back differently from what was "
-			    "written: the disk or memory is faulty");
-	return r;
-}
-
 /* Trailer, proof, durable, row and pin, lookup. */
 static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 {
@@ -253,7 +237,6 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 	uint64_t total = p->bytes + raw_n + sizeof(foot);
 	struct region_put *put;
 	char key[REGION_KEY_MAX];
-	struct digest sum;
 	int r;
 
 	if (!raw)
@@ -273,12 +256,6 @@ static int pack_finish(struct writer *w, struct open_pack *p, struct err *err)
 		r = pack_flush(p, err);
 	if (r < 0)
 		return r;
-	if (p->sum) {
-		sha256_end(take_ptr(p->sum), &sum);
-		r = read_back(p, total, &sum, err);
-		if (r < 0)
-			return r;
-	}
 	pack_key_of(&p->header.id, key);
 	put = take_ptr(p->put);
 	r = region_put_commit(put, key, err);
