@@ -52,8 +52,6 @@ int https_begin(struct https *h, const json_t *config, const char *url, curl_wri
 		void *arg, struct err *err)
 {
 	*h = (struct https){.url = url};
-	if (strncasecmp(url, "https://", 8) != 0)
-		return err_set(err, -EACCES, "%.200s: only https is fetched", url);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_set(err, -EIO, "libcurl could not be set up");
 	h->curl = curl_easy_init();
@@ -76,7 +74,7 @@ static int explain(const struct https *h, CURLcode code, struct err *err)
 		return -EACCES;
 	}
 	if (code == CURLE_UNSUPPORTED_PROTOCOL)
-		return err_set(err, -EACCES, "%s: it redirects to something else than https",
+		return err_set(err, -EACCES, "%.200s: only https is fetched, also by a redirect",
 			       h->url);
 	if (code == CURLE_HTTP_RETURNED_ERROR)
 		return err_set(err, status == 404 || status == 410 ? -ENOENT : -EIO,

@@ -26,8 +26,7 @@ struct https {
  *	    proxy judges addresses.
  * @on_data: gets the body, with @arg
  *
- * @h must not move until https_end(), which is due in any case. A URL of another scheme is refused.
- * Return: 0, -EACCES, -ENOMEM, -EIO.
+ * @h must not move until https_end(), which is due in any case. Return: 0, -ENOMEM, -EIO.
  */
 int https_begin(struct https *h, const json_t *config, const char *url, curl_write_callback on_data,
 		void *arg, struct err *err);
@@ -35,7 +34,7 @@ int https_begin(struct https *h, const json_t *config, const char *url, curl_wri
 /**
  * https_perform() - do the transfer
  *
- * Return: 0; -EACCES (an address without permission, or a redirect to another scheme), -ENOENT
+ * Return: 0; -EACCES (an address without permission, a scheme other than https), -ENOENT
  * (404, 410), -EIO (any other). Errors name the URL; a caller whose callback ended the transfer
  * says why itself.
  */

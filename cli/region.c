@@ -84,7 +84,8 @@ const struct cli_command cmd_region_list = {
 /* ---- add ---- */
 
 static const struct cli_option add_options[] = {
-	{"--url", 0, "URL", "a directory or file:// (default: DIR/regions/NAME)"},
+	{"--url", 0, "URL",
+	 "a directory, file:///DIR or azure-blob:///FILE (default: DIR/regions/NAME)"},
 	{"--display-name", 0, "NAME",
 	 "for people (default: of a well-known region, else the name)"},
 	STORE_KEY_OPTIONS,
@@ -123,7 +124,11 @@ const struct cli_command cmd_region_add = {
 	.help = "A running server learns of it when it is started again.\n\n"
 		"Examples:\n"
 		"  kiln region add northeurope --url /mnt/north\n"
-		"  kiln region add vault --url /mnt/vault --key-file /etc/kiln/vault.key",
+		"  kiln region add vault --url /mnt/vault --key-file /etc/kiln/vault.key\n"
+		"  kiln region add cloud --url azure-blob:///etc/kiln/cloud.json\n\n"
+		"The file of azure-blob is {\"container\": "
+		"\"https://ACCOUNT.blob.core.windows.net/NAME\",\n"
+		"\"accountKey\": \"...\"}, or \"sas\" for \"accountKey\"; nobody else may read it.",
 	.options = add_options,
 	.run = run_add,
 };

@@ -8,9 +8,42 @@ static const struct backend {
 	int (*open)(const char *path, const struct region_options *o, struct region **ret,
 		    struct err *err);
 } backends[] = {
+	{"azure-blob://", region_azure_open},
 	{"file://", region_dir_open},
 	{"", region_dir_open}, /* a plain absolute path; must stay last */
 };
+
+#define FORMAT_WORD "kiln-region"
+#define TEXT_(x)    #x
+#define TEXT(x)     TEXT_(x)
+
+int region_key_check(const char *key, struct err *err)
+{
+	if (strlen(key) >= REGION_KEY_MAX || key[0] == '/' || strstr(key, "..") || !*key)
+		return err_set(err, -EINVAL, "bad key");
+	return 0;
+}
+
+const char *region_format_text(void)
+{
+	return FORMAT_WORD " " TEXT(REGION_FORMAT) "\n";
+}
+
+int region_format_check(const char *where, const char *text, struct err *err)
+{
+	char *end = NULL;
+	unsigned long v;
+
+	if (!str_starts(text, FORMAT_WORD " "))
+		return err_set(err, -EBADMSG, "%s: not a region's format file", where);
+	v = strtoul(text + sizeof(FORMAT_WORD), &end, 10);
+	if (*end != '\n' || v < 1)
+		return err_set(err, -EBADMSG, "%s: malformed", where);
+	if (v > REGION_FORMAT)
+		return err_set(err, -EPROTO, "%s: format %lu is newer than this program's %d",
+			       where, v, REGION_FORMAT);
+	return 0;
+}
 
 int region_open(const char *name, const char *url, const struct region_options *o,
 		struct region **ret, struct err *err)
@@ -23,7 +56,8 @@ int region_open(const char *name, const char *url, const struct region_options *
 			continue;
 		if (*path != '/')
 			return err_set(err, -EINVAL,
-				       "region %s: \"%s\" must be file:///DIR or an absolute path",
+				       "region %s: \"%s\" must be file:///DIR, an absolute path or "
+				       "azure-blob:///FILE",
 				       name, url);
 		r = backends[i].open(path, o, ret, err);
 		if (r < 0)

@@ -16,8 +16,9 @@
 #include "base/err.h"
 #include "base/journal.h"
 
-#define REGION_FORMAT  1
-#define REGION_KEY_MAX 128 /* bytes with the NUL */
+#define REGION_FORMAT     1
+#define REGION_FORMAT_MAX 64  /* bytes of the object "format" with a NUL */
+#define REGION_KEY_MAX    128 /* bytes with the NUL */
 
 struct region;
 struct region_put;
@@ -65,7 +66,8 @@ struct region_options {
 	struct journal *journal; /* scratch files; may be NULL */
 };
 
-/** region_open() - @url: "file:///path" or an absolute path; made when absent and writable. */
+/** region_open() - @url: "file:///path", an absolute path, or "azure-blob:///path" of a file that
+ *  azure_open() reads; made when absent and writable. */
 int region_open(const char *name, const char *url, const struct region_options *o,
 		struct region **ret, struct err *err);
 void region_free(struct region *g); /* NULL is fine */
@@ -88,6 +90,19 @@ int region_put_commit(struct region_put *p, const char *key, struct err *err);
 int region_put_replace(struct region_put *p, const char *key, struct err *err);
 void region_put_abort(struct region_put *p); /* NULL is fine */
 
+/* For backends. */
+
+/** region_key_check() - keys come from our own code, but also from listings and rows: none may
+ *  leave the region. 0 or -EINVAL. */
+int region_key_check(const char *key, struct err *err);
+/** region_format_text() - what a new region's object "format" says. region_format_check() - is
+ *  @text of @where one that this program knows? -EBADMSG, -EPROTO (newer). */
+const char *region_format_text(void);
+int region_format_check(const char *where, const char *text, struct err *err);
+
+/* region_azure.c */
+int region_azure_open(const char *path, const struct region_options *o, struct region **ret,
+		      struct err *err);
 /* region_dir.c */
 int region_dir_open(const char *path, const struct region_options *o, struct region **ret,
 		    struct err *err);

@@ -13,11 +13,9 @@
 #include "base/mem.h"
 #include "store/region.h"
 
-#define FD_CACHE    64
-#define DIR_MODE    02750
-#define FILE_MODE   0640
-#define FORMAT_MAX  64
-#define FORMAT_WORD "kiln-region"
+#define FD_CACHE  64
+#define DIR_MODE  02750
+#define FILE_MODE 0640
 
 struct cached_fd {
 	char key[REGION_KEY_MAX]; /* "" = free */
@@ -58,14 +56,6 @@ struct dir_put {
 static struct region_dir *dir_of(struct region *g)
 {
 	return (struct region_dir *) g;
-}
-
-/* Keys come from our own code, but also from listings and rows: none may leave the region. */
-static int key_check(const char *key, struct err *err)
-{
-	if (strlen(key) >= REGION_KEY_MAX || key[0] == '/' || strstr(key, "..") || !*key)
-		return err_set(err, -EINVAL, "bad key");
-	return 0;
 }
 
 static int fd_take(struct region_dir *d, const char *key, struct cached_fd **ret_slot, int *ret_fd)
@@ -146,7 +136,7 @@ static int dir_get(struct region *g, const char *key, uint64_t offset, void *dst
 	struct cached_fd *slot;
 	int fd, r;
 
-	r = key_check(key, err);
+	r = region_key_check(key, err);
 	if (r < 0)
 		return r;
 	r = fd_take(d, key, &slot, &fd);
@@ -165,7 +155,7 @@ static int dir_stat(struct region *g, const char *key, uint64_t *ret_bytes, stru
 {
 	struct region_dir *d = dir_of(g);
 	struct stat st;
-	int r = key_check(key, err);
+	int r = region_key_check(key, err);
 
 	if (r < 0)
 		return r;
@@ -224,7 +214,7 @@ static int dir_list(struct region *g, const char *prefix, region_list_fn *fn, vo
 {
 	char rel[REGION_KEY_MAX];
 	size_t n = strlen(prefix);
-	int r = key_check(prefix, err);
+	int r = region_key_check(prefix, err);
 
 	if (r < 0)
 		return r;
@@ -323,7 +313,7 @@ static int make_parents(struct region_dir *d, const char *key, struct err *err)
 static int dir_remove(struct region *g, const char *key, struct err *err)
 {
 	struct region_dir *d = dir_of(g);
-	int r = key_check(key, err);
+	int r = region_key_check(key, err);
 
 	if (r >= 0)
 		r = writable(d, err);
@@ -341,7 +331,7 @@ static int dir_quarantine(struct region *g, const char *key, struct err *err)
 	struct region_dir *d = dir_of(g);
 	const char *base = strrchr(key, '/');
 	char to[REGION_KEY_MAX];
-	int r = key_check(key, err);
+	int r = region_key_check(key, err);
 
 	if (r >= 0)
 		r = writable(d, err);
@@ -483,7 +473,7 @@ static int dir_put_commit(struct region_put *rp, const char *key, bool replace, 
 	struct dir_put *p = (struct dir_put *) rp;
 	struct region_dir *d = dir_of(rp->region);
 	const struct sys *sys = sys_get();
-	int r = key_check(key, err);
+	int r = region_key_check(key, err);
 
 	if (r >= 0)
 		r = writable(d, err);
@@ -549,10 +539,8 @@ static const struct region_ops dir_ops = {
 static int format_check(struct region_dir *d, struct err *err)
 {
 	auto_free char *path = path_join(d->path, "format");
-	auto_buf struct buf b = BUF_INIT(FORMAT_MAX);
-	const char *text;
-	char *end = NULL;
-	unsigned long v;
+	auto_buf struct buf b = BUF_INIT(REGION_FORMAT_MAX);
+	const char *text = region_format_text();
 	int r;
 
 	if (!path)
@@ -561,22 +549,10 @@ static int format_check(struct region_dir *d, struct err *err)
 		if (d->read_only)
 			return err_set(err, -ENOENT, "%s is not a region (no format file)",
 				       d->path);
-		(void) buf_addf(&b, FORMAT_WORD " %d\n", REGION_FORMAT);
-		return file_write_atomic(path, buf_str(&b), b.len, FILE_MODE, err);
+		return file_write_atomic(path, text, strlen(text), FILE_MODE, err);
 	}
 	r = file_read_all(path, &b, err);
-	if (r < 0)
-		return r;
-	text = buf_str(&b);
-	if (!str_starts(text, FORMAT_WORD " "))
-		return err_set(err, -EBADMSG, "%s: not a region's format file", path);
-	v = strtoul(text + sizeof(FORMAT_WORD), &end, 10);
-	if (*end != '\n' || v < 1)
-		return err_set(err, -EBADMSG, "%s: malformed", path);
-	if (v > REGION_FORMAT)
-		return err_set(err, -EPROTO, "%s: format %lu is newer than this program's %d", path,
-			       v, REGION_FORMAT);
-	return 0;
+	return r < 0 ? r : region_format_check(path, buf_str(&b), err);
 }
 
 /* The names that lead to a new region are as durable as what is in it: its own, and those of the

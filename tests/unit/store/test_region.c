@@ -11,6 +11,7 @@
 #include "store/internal.h"
 #include "store/maintain.h"
 #include "support/fault.h"
+#include "support/http_cut.h"
 #include "support/region_mem.h"
 
 #define OBJECTS 257 /* more than two pages, and not a multiple */
@@ -76,9 +77,89 @@ static void mem_destroy(void *place)
 	region_mem_free(place);
 }
 
+/* KILN_TEST_AZURE=PORT of a Blob service on loopback with the emulators' well-known account. */
+#define AZURE_ACCOUNT "devstoreaccount1"
+#define AZURE_KEY                                                                                  \
+	"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+struct azure_place {
+	char *dir;
+	struct http_cut *cut;
+	enum http_cut_how how;
+	bool *armed; /* to be cleared when it happened */
+};
+
+static void *azure_make_cut(enum http_cut_how how)
+{
+	struct azure_place *a = calloc(1, sizeof(*a));
+	const char *port = getenv("KILN_TEST_AZURE");
+	auto_free char *path = NULL, *text = NULL;
+	char name[UUID_STR];
+	unsigned at;
+
+	assert_non_null(a);
+	assert_non_null(port);
+	a->dir = scratch_new();
+	a->how = how;
+	a->cut = http_cut_start((unsigned) strtoul(port, NULL, 10), &at);
+	path = path_join(a->dir, "cloud.json");
+	assert_int_equal(uuid_random(name), 0);
+	text = strf("{\"container\": \"http://127.0.0.1:%u/" AZURE_ACCOUNT
+		    "/%s\", \"account\": \"" AZURE_ACCOUNT "\", \"accountKey\": \"" AZURE_KEY
+		    "\", \"pageSize\": 100,"
+		    "\"attempts\": 2}",
+		    at, name);
+	assert_non_null(text);
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, NULL), 0);
+	return a;
+}
+
+static void *azure_make_lost_requests(void)
+{
+	return azure_make_cut(HTTP_CUT_REQUEST);
+}
+
+static void *azure_make_lost_answers(void)
+{
+	return azure_make_cut(HTTP_CUT_ANSWER);
+}
+
+static int azure_open_place(void *place, bool read_only, struct region **ret, struct err *err)
+{
+	const struct region_options o = {.read_only = read_only};
+	struct azure_place *a = place;
+	auto_free char *url = strf("azure-blob://%s/cloud.json", a->dir);
+
+	assert_non_null(url);
+	return region_open("here", url, &o, ret, err);
+}
+
+static void azure_arm(void *place, unsigned n, int error, bool *armed)
+{
+	struct azure_place *a = place;
+
+	if (n == 0 && a->armed)
+		*a->armed = !http_cut_did(a->cut);
+	a->armed = n ? armed : NULL;
+	http_cut_at(a->cut, a->how, n);
+}
+
+static void azure_destroy(void *place)
+{
+	struct azure_place *a = place;
+
+	http_cut_stop(a->cut);
+	scratch_free(a->dir);
+	free(a);
+}
+
 static struct kind kinds[] = {
 	{"directory", dir_make, dir_open, dir_arm, dir_destroy},
 	{"memory", mem_make, mem_open, mem_arm, mem_destroy},
+	{"Azure Blob, requests lost", azure_make_lost_requests, azure_open_place, azure_arm,
+	 azure_destroy},
+	{"Azure Blob, answers lost", azure_make_lost_answers, azure_open_place, azure_arm,
+	 azure_destroy},
 };
 
 static void reopen(struct fixture *f, bool read_only)
@@ -642,7 +723,11 @@ static void whole_store(void **state)
 int main(void)
 {
 	const struct CMUnitTest directory[] = {ALL(0)}, memory[] = {ALL(1)};
+	const struct CMUnitTest azure[] = {ALL(2)}, azure_answers[] = {T(partial_failure, 3)};
 
+	if (getenv("KILN_TEST_AZURE"))
+		return cmocka_run_group_tests_name(kinds[2].name, azure, NULL, NULL) +
+		       cmocka_run_group_tests_name(kinds[3].name, azure_answers, NULL, NULL);
 	return cmocka_run_group_tests_name(kinds[0].name, directory, NULL, NULL) +
 	       cmocka_run_group_tests_name(kinds[1].name, memory, NULL, NULL);
 }
