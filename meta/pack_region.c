@@ -40,12 +40,67 @@ static int check_free(struct meta *m, const char *region, struct err *err)
 	return 0;
 }
 
+static char *incarnation_name(const char *region)
+{
+	return strf("incarnation/%s", region);
+}
+
+int packs_incarnation(struct meta *m, const char *region, int64_t *ret, struct err *err)
+{
+	auto_free char *name = incarnation_name(region);
+
+	return name ? count(m, "SELECT value FROM store_counter WHERE name = ?", name, ret, err)
+		    : err_set(err, -ENOMEM, "out of memory");
+}
+
+int packs_incarnation_set(struct meta *m, const char *region, int64_t id, struct err *err)
+{
+	auto_free char *name = incarnation_name(region);
+	struct db_value p[] = {DBT(name), DBI(id)};
+
+	if (!name)
+		return err_set(err, -ENOMEM, "out of memory");
+	return exec_sql(m,
+			"INSERT INTO store_counter (name, value) VALUES (?, ?)"
+			" ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			p, 2, NULL, err);
+}
+
+struct newest {
+	struct pack_id *ret;
+	bool found;
+};
+
+static int newest_row(void *arg, const struct db_row *row)
+{
+	struct newest *n = arg;
+	const char *hex = db_col_text(row, 0);
+
+	n->found = hex && hex_decode(hex, n->ret->b, PACK_ID_BYTES) >= 0;
+	return 0;
+}
+
+int packs_newest(struct meta *m, const char *region, struct pack_id *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(region), DBI(PACK_PRESENT)};
+	struct newest n = {ret, false};
+	int r = db_query(meta_db(m),
+			 "SELECT id FROM store_pack WHERE region = ? AND state = ?"
+			 " ORDER BY seq DESC LIMIT 1",
+			 p, 2, newest_row, &n, NULL, err);
+
+	if (r >= 0 && !n.found)
+		r = err_set(err, -ENOENT, "region %s has no pack", region);
+	return r;
+}
+
 int packs_region_forget(struct meta *m, const char *region, struct err *err)
 {
 	struct db *db = meta_db(m);
 	auto_free char *live = strf("gc-live/%s", region), *gone = strf("gc-removed/%s", region);
-	struct db_value p[] = {DBT(region)}, c[] = {DBT(live), DBT(gone)};
-	int r = live && gone ? db_begin(db, err) : err_set(err, -ENOMEM, "out of memory");
+	auto_free char *is = incarnation_name(region);
+	struct db_value p[] = {DBT(region)}, c[] = {DBT(live), DBT(gone), DBT(is)};
+	int r = live && gone && is ? db_begin(db, err) : err_set(err, -ENOMEM, "out of memory");
 
 	if (r < 0)
 		return r;
@@ -55,7 +110,7 @@ int packs_region_forget(struct meta *m, const char *region, struct err *err)
 	if (r >= 0)
 		r = exec_sql(m, "DELETE FROM store_pack WHERE region = ?", p, 1, NULL, err);
 	if (r >= 0)
-		r = exec_sql(m, "DELETE FROM store_counter WHERE name = ? OR name = ?", c, 2, NULL,
+		r = exec_sql(m, "DELETE FROM store_counter WHERE name IN (?, ?, ?)", c, 3, NULL,
 			     err);
 	return tx_end(m, r, err);
 }

@@ -86,6 +86,11 @@ int packs_get(struct meta *m, const char *region, const struct pack_id *id, stru
 typedef int pack_row_fn(void *arg, const struct pack_row *row);
 int packs_list(struct meta *m, const char *region, int64_t after, pack_row_fn *fn, void *arg,
 	       struct err *err);
+/** packs_newest() - of the present ones that which arrived last; -ENOENT: there is none. */
+int packs_newest(struct meta *m, const char *region, struct pack_id *ret, struct err *err);
+/** packs_incarnation() - the number of the region that the rows are about; 0 = none was set. */
+int packs_incarnation(struct meta *m, const char *region, int64_t *ret, struct err *err);
+int packs_incarnation_set(struct meta *m, const char *region, int64_t id, struct err *err);
 /** packs_usage() - present and condemned packs of a region. */
 int packs_usage(struct meta *m, const char *region, uint64_t *ret_packs, uint64_t *ret_bytes,
 		uint64_t *ret_frames, struct err *err);

@@ -423,6 +423,15 @@ static int check_roots(struct check *k, struct err *err)
 	return r;
 }
 
+static int heal_session(struct check *k, struct err *err)
+{
+	int r = store_session_begin(k->s, "heal", &k->ss, err);
+
+	if (r >= 0)
+		k->ss->mends = true;
+	return r;
+}
+
 /* After a repair the healed trees' new packs are stamped, so that no collection takes them
  * before it has seen them alive. */
 static int check_all(struct check *k, struct err *err)
@@ -432,7 +441,7 @@ static int check_all(struct check *k, struct err *err)
 	int r = 0;
 
 	if (healing(k))
-		r = store_session_begin(k->s, "heal", &k->ss, err);
+		r = heal_session(k, err);
 	if (r >= 0)
 		r = rows_load(k->s, k->region, &k->rows, err);
 	if (r >= 0)
@@ -446,6 +455,8 @@ static int check_all(struct check *k, struct err *err)
 		r = gc_region_epoch(k->s, k->region, &epoch, err);
 		if (r >= 0)
 			r = packs_epoch_raise(k->s->meta, epoch, err);
+		if (r >= 0)
+			r = incarnation_accept(k->s, k->region, err);
 	}
 	return r;
 }
@@ -497,7 +508,7 @@ int check_heal_pack(struct store *s, unsigned region, const struct pack_row *row
 	k.codec = store_codec_take(s);
 	if (!k.codec)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = store_session_begin(s, "heal", &k.ss, err);
+	r = heal_session(&k, err);
 	if (r >= 0)
 		r = check_pack(&k, row, err);
 	ret->lost = k.unhealed;

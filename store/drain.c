@@ -186,5 +186,7 @@ int store_region_forget(struct store *s, unsigned region, bool delete_data, stru
 		r = region_list(g, all[i], delete_object, g, err);
 	if (r >= 0 && delete_data)
 		r = region_remove(g, REGION_DOMAIN_KEY, err);
+	if (r >= 0 && delete_data)
+		r = region_remove(g, REGION_INCARNATION_KEY, err);
 	return r;
 }

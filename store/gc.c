@@ -562,6 +562,8 @@ static int collect(struct gc *g, struct err *err)
 		g->ret->epoch = g->epoch;
 		g->ret->sessions_ended = ended;
 		if (r >= 0)
+			r = incarnation_vouch(g->s, g->region, err);
+		if (r >= 0)
 			r = guard_epoch(g, err);
 	}
 	if (r >= 0)

@@ -190,6 +190,7 @@ struct store_session {
 	struct store *store;
 	struct session_key key;
 	struct writer **writers; /* per region; made on demand */
+	bool mends;              /* writes also to a region that is not what the rows say */
 
 	pthread_mutex_t lock;     /* guards what follows and the making of writers */
 	struct pin_set *pins;     /* packs known to be pinned, per region */
@@ -232,6 +233,16 @@ struct store_check_result;
  *  region, and the pack put aside. Counted as by store_check(). */
 int check_heal_pack(struct store *s, unsigned region, const struct pack_row *row,
 		    struct cancel *cancel, struct store_check_result *ret, struct err *err);
+
+/* incarnation.c */
+#define REGION_INCARNATION_KEY "incarnation"
+/** incarnation_make() - the number of a region that has none. */
+int incarnation_make(struct store_region *g, struct err *err);
+/** incarnation_vouch() - is the region the one that the rows are about? Before anything is written
+ *  there or judged. -ESTALE: another one, or an older copy. */
+int incarnation_vouch(struct store *s, unsigned region, struct err *err);
+/** incarnation_accept() - the rows were brought in line with what is there. */
+int incarnation_accept(struct store *s, unsigned region, struct err *err);
 
 /* gc.c */
 /** gc_region_epoch() - the highest epoch that the region remembers; 0 = none. */

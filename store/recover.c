@@ -148,6 +148,8 @@ int store_recover(struct store *s, unsigned region, struct store_lost_root *root
 		r = region_list(s->regions[region].region, "packs/", adopt_pack, &w, err);
 	if (r >= 0)
 		r = add_roots(&w, ss, roots, n, cancel, err);
+	if (r >= 0)
+		r = incarnation_accept(s, region, err);
 	store_session_end(ss);
 	dmap_done(&w.packs);
 	dmap_done(&w.seen);

@@ -189,8 +189,16 @@ int session_alone(struct store *s, unsigned region, const char *purpose, struct 
 
 int session_writer(struct store_session *ss, unsigned region, struct writer **ret, struct err *err)
 {
+	bool first;
 	int r = 0;
 
+	pthread_mutex_lock(&ss->lock);
+	first = !ss->writers[region];
+	pthread_mutex_unlock(&ss->lock);
+	if (first && !ss->mends)
+		r = incarnation_vouch(ss->store, region, err);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&ss->lock);
 	if (!ss->writers[region])
 		r = writer_new(ss, region, &ss->writers[region], err);

@@ -100,6 +100,8 @@ static int open_region(struct store *s, const struct store_region_config *c, str
 	r = region_open(c->name, c->url, &o, &g->region, err);
 	if (r >= 0)
 		r = region_crypt_open(g, c->key, s->read_only, err);
+	if (r >= 0 && !s->read_only)
+		r = incarnation_make(g, err);
 	if (r >= 0)
 		r = lookup_open(dir, s->read_only, &g->lookup, err);
 	if (r < 0) {
