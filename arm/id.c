@@ -8,6 +8,7 @@
 #include "arm/text.h"
 
 #define SEGMENTS_MAX (2 * ARM_ID_PARTS + 16)
+#define USUAL_BYTES  320 /* most ids are shorter */
 
 struct split {
 	char *bytes;             /* owned: all segments, decoded, NUL between them */
@@ -90,6 +91,9 @@ static int split_path(const char *path, struct split *s, struct err *err)
 struct walk {
 	struct arm_id *id;
 	struct buf text, type;
+	const char *name;  /* the last; NULL for a collection */
+	size_t parent_len; /* of @text: everything before the last type segment (and its namespace)
+			    */
 };
 
 static int copy(const char *s, char **ret)
@@ -99,14 +103,6 @@ static int copy(const char *s, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* The parent is everything before the last type segment (and its namespace). */
-static int set_parent(struct walk *w, size_t len)
-{
-	free(w->id->parent);
-	w->id->parent = strndup(buf_str(&w->text), len);
-	return w->id->parent ? 0 : -ENOMEM;
-}
-
 static void forget_names(struct arm_id *id)
 {
 	for (size_t i = 0; i < id->n_names; i++) {
@@ -114,13 +110,12 @@ static void forget_names(struct arm_id *id)
 		id->names[i] = NULL;
 	}
 	id->n_names = 0;
-	free(id->name);
-	id->name = NULL;
 }
 
 static int start_namespace(struct walk *w, const char *ns)
 {
 	forget_names(w->id);
+	w->name = NULL;
 	buf_clear(&w->type);
 	(void) buf_addstr(&w->type, ns);
 	return copy(ns, &w->id->ns);
@@ -133,28 +128,33 @@ static int set_scope(struct walk *w)
 	return copy(buf_str(&w->text), &w->id->scope);
 }
 
+static void add_segment(struct buf *b, const char *s)
+{
+	(void) buf_addch(b, '/');
+	(void) buf_addstr(b, s);
+}
+
 /* One "type/name" pair; @name NULL = a collection. @spelling replaces the type segment in the
  * text, so that "resourcegroups" is shown as everybody writes it. */
 static int add_pair(struct walk *w, size_t parent_len, const char *type, const char *spelling,
 		    const char *name)
 {
 	struct arm_id *id = w->id;
-	int r = set_parent(w, parent_len);
+	int r = 0;
 
-	(void) buf_addf(&w->type, "/%s", spelling ? spelling : type);
-	(void) buf_addf(&w->text, "/%s", spelling ? spelling : type);
-	free(id->name);
-	id->name = NULL;
-	if (r >= 0 && name) {
-		(void) buf_addf(&w->text, "/%s", name);
+	w->parent_len = parent_len;
+	add_segment(&w->type, spelling ? spelling : type);
+	add_segment(&w->text, spelling ? spelling : type);
+	w->name = name;
+	if (name) {
+		add_segment(&w->text, name);
 		if (id->n_names == ARM_ID_PARTS)
 			return -E2BIG;
 		r = copy(name, &id->names[id->n_names]);
 		if (r < 0)
 			return r;
 		id->n_names++;
-		r = copy(name, &id->name);
-		if (r >= 0 && str_eq_nocase(type, "locations"))
+		if (str_eq_nocase(type, "locations"))
 			r = copy(name, &id->location);
 	}
 	return r;
@@ -204,7 +204,8 @@ static int walk_rest(struct walk *w, const struct split *s, size_t at)
 			r = start_namespace(w, name);
 			if (r >= 0)
 				r = set_scope(w);
-			(void) buf_addf(&w->text, "/providers/%s", name);
+			(void) buf_addstr(&w->text, "/providers");
+			add_segment(&w->text, name);
 			if (r >= 0)
 				r = add_pair(w, parent_len, s->seg[at + 2], NULL,
 					     at + 3 < s->n ? s->seg[at + 3] : NULL);
@@ -220,6 +221,19 @@ static int walk_rest(struct walk *w, const struct split *s, size_t at)
 	return r;
 }
 
+static int take_walk(struct walk *w)
+{
+	struct arm_id *id = w->id;
+
+	id->parent = strndup(buf_str(&w->text), w->parent_len);
+	id->text = buf_take(&w->text);
+	id->type = buf_take(&w->type);
+	id->key = id->text ? str_lower(id->text) : NULL;
+	id->name = w->name ? strdup(w->name) : NULL;
+	return id->text && id->type && id->key && id->parent && (id->name || !w->name) ? 0
+										       : -ENOMEM;
+}
+
 int arm_id_parse(const char *path, struct arm_id *ret, struct err *err)
 {
 	struct arm_id id = {0};
@@ -230,18 +244,17 @@ int arm_id_parse(const char *path, struct arm_id *ret, struct err *err)
 	int r = split_path(path, &s, err);
 
 	if (r >= 0) {
+		/* Room at once for what most ids are. */
+		if (strlen(path) <= USUAL_BYTES)
+			(void) buf_reserve(&w.text, USUAL_BYTES);
+		(void) buf_reserve(&w.type, 64);
 		r = walk_scope(&w, &s, &at);
 		if (r >= 0)
 			r = walk_rest(&w, &s, at);
 		if (r >= 0)
 			r = buf_err(&w.text) < 0 ? buf_err(&w.text) : buf_err(&w.type);
-		if (r >= 0) {
-			id.text = buf_take(&w.text);
-			id.type = buf_take(&w.type);
-			id.key = id.text ? str_lower(id.text) : NULL;
-			if (!id.text || !id.type || !id.key)
-				r = -ENOMEM;
-		}
+		if (r >= 0)
+			r = take_walk(&w);
 		if (r == -ENOMEM)
 			(void) err_set(err, r, "out of memory");
 		else if (r < 0)
@@ -261,6 +274,7 @@ int arm_id_parse(const char *path, struct arm_id *ret, struct err *err)
 void arm_id_done(struct arm_id *id)
 {
 	forget_names(id);
+	free(id->name);
 	free(id->text);
 	free(id->key);
 	free(id->subscription);

@@ -31,7 +31,11 @@ struct arm {
 	struct grants_cache *grants;   /* grants.h */
 	struct renditions *renditions; /* rendition.h */
 	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
-	char *owner;            /* owned: this process, for leases */
+	const struct arm_type **by_name; /* owned: config.types ordered by name without case */
+	size_t n_types;
+	char *owner;         /* owned: this process, for leases */
+	uint64_t id_seed[2]; /* of request ids */
+	_Atomic uint64_t requests;
 };
 
 /* ---- route.c ------------------------------------------------------------------------------ */
@@ -58,7 +62,8 @@ const struct arm_type *route_type(const struct arm *arm, const char *name);
 int route_unknown(const struct arm *arm, const struct arm_id *id, struct err *err);
 /** route_stored() - do resources of this type exist as rows? */
 bool route_stored(const struct arm_type *type);
-int route_operation_types(struct arm *arm, struct err *err);
+/** route_index() - what looking up types and operation URLs needs; once. */
+int route_index(struct arm *arm, struct err *err);
 
 /* ---- version.c ---------------------------------------------------------------------------- */
 

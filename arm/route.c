@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arm/internal.h"
 
+#include <strings.h>
+
 #include "base/mem.h"
 
 void route_done(struct route *r)
@@ -9,12 +11,50 @@ void route_done(struct route *r)
 	*r = (struct route){0};
 }
 
+/* First of the types of a name; there is one for each scope that it lives at. */
+static size_t first_named(const struct arm *arm, const char *name)
+{
+	size_t lo = 0, hi = arm->n_types;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcasecmp(arm->by_name[mid]->name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 const struct arm_type *route_type(const struct arm *arm, const char *name)
 {
-	for (const struct arm_type *const *t = arm->config.types; *t; t++)
-		if (str_eq_nocase((*t)->name, name))
-			return *t;
-	return NULL;
+	size_t i = first_named(arm, name);
+
+	return i < arm->n_types && str_eq_nocase(arm->by_name[i]->name, name) ? arm->by_name[i]
+									      : NULL;
+}
+
+/* In order of names; those of one name stay in the order of the configuration. */
+static int index_types(struct arm *arm, struct err *err)
+{
+	size_t n = 0;
+
+	while (arm->config.types[n])
+		n++;
+	arm->by_name = calloc(n + 1, sizeof(*arm->by_name));
+	if (!arm->by_name)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		size_t at = arm->n_types++;
+
+		for (; at > 0 &&
+		       strcasecmp(arm->by_name[at - 1]->name, arm->config.types[i]->name) > 0;
+		     at--)
+			arm->by_name[at] = arm->by_name[at - 1];
+		arm->by_name[at] = arm->config.types[i];
+	}
+	return 0;
 }
 
 bool route_stored(const struct arm_type *type)
@@ -23,7 +63,7 @@ bool route_stored(const struct arm_type *type)
 }
 
 /* The types that operation URLs parse to, from the operation_path of every type. */
-int route_operation_types(struct arm *arm, struct err *err)
+static int operation_types(struct arm *arm, struct err *err)
 {
 	for (const struct arm_type *const *t = arm->config.types; *t; t++) {
 		auto_arm_id struct arm_id id = {0};
@@ -48,6 +88,13 @@ int route_operation_types(struct arm *arm, struct err *err)
 			return err_set(err, -ENOMEM, "out of memory");
 	}
 	return 0;
+}
+
+int route_index(struct arm *arm, struct err *err)
+{
+	int r = index_types(arm, err);
+
+	return r < 0 ? r : operation_types(arm, err);
 }
 
 static bool is_operation(const struct arm *arm, const struct arm_id *id)
@@ -105,10 +152,10 @@ static bool is_group_type(const struct arm_type *type)
 
 static const struct arm_type *find_type(const struct arm *arm, const struct arm_id *id)
 {
-	for (const struct arm_type *const *t = arm->config.types; *t; t++)
-		if (str_eq_nocase((*t)->name, id->type) &&
-		    (is_group_type(*t) || scope_fits(*t, id)))
-			return *t;
+	for (size_t i = first_named(arm, id->type);
+	     i < arm->n_types && str_eq_nocase(arm->by_name[i]->name, id->type); i++)
+		if (is_group_type(arm->by_name[i]) || scope_fits(arm->by_name[i], id))
+			return arm->by_name[i];
 	return NULL;
 }
 

@@ -55,18 +55,22 @@ int buf_addch(struct buf *b, char c)
 
 int buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->data ? b->cap - b->len : 0;
 	va_list again;
 	int n, r;
 
 	if (b->err < 0)
 		return b->err;
+	/* Mostly there is room already, and once is enough. */
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(b->data ? b->data + b->len : NULL, room, fmt, ap);
 	r = n < 0 ? (b->err = -EINVAL) : buf_reserve(b, (size_t) n);
-	if (r == 0) {
+	if (r == 0 && (size_t) n >= room)
 		(void) vsnprintf(b->data + b->len, (size_t) n + 1, fmt, again);
+	if (r == 0)
 		b->len += (size_t) n;
-	}
+	else if (b->data)
+		b->data[b->len] = '\0';
 	va_end(again);
 	return r;
 }

@@ -246,13 +246,26 @@ int random_bytes(void *p, size_t n)
 
 static void uuid_format(uint8_t b[16], unsigned version, char *dst)
 {
-	char hex[33];
+	static const unsigned parts[] = {4, 2, 2, 2, 6};
+	const uint8_t *from = b;
 
 	b[6] = (uint8_t) ((b[6] & 0x0f) | version << 4);
 	b[8] = (uint8_t) ((b[8] & 0x3f) | 0x80);
-	hex_encode(b, 16, hex);
-	(void) snprintf(dst, UUID_STR, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-			hex + 16, hex + 20);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		hex_encode(from, parts[i], dst);
+		from += parts[i];
+		dst += 2 * parts[i];
+		*dst++ = '-';
+	}
+	dst[-1] = '\0';
+}
+
+void uuid_of(const uint64_t bits[2], char *dst)
+{
+	uint8_t b[16];
+
+	memcpy(b, bits, sizeof(b));
+	uuid_format(b, 4, dst);
 }
 
 int uuid_random(char *dst)

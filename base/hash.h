@@ -51,6 +51,8 @@ void *base64_decode(const char *s, size_t *ret_n);
 int random_bytes(void *p, size_t n);
 /** uuid_random() - version 4, lower case, into @dst[UUID_STR]. */
 int uuid_random(char *dst);
+/** uuid_of() - the same from bits that the caller made. */
+void uuid_of(const uint64_t bits[2], char *dst);
 /** uuid_from_digest() - version 8 form of the digest's first 16 bytes: names made from inputs. */
 void uuid_from_digest(const struct digest *d, char *dst);
 

@@ -11,17 +11,26 @@
 #include "base/timeutil.h"
 #include "base/utf8.h"
 
-#define KEPT           4 /* files that were put aside */
-#define LINE_MAX_BYTES 16384
-#define TEXT_MAX       2048 /* bytes of one value; longer ones are cut */
+#define KEPT             4 /* files that were put aside */
+#define LINE_MAX_BYTES   16384
+#define LINE_USUAL_BYTES 500
+#define TEXT_MAX         2048  /* bytes of one value; longer ones are cut */
+#define PENDING_BYTES    32768 /* lines that are kept together at most */
+#define PENDING_MS       50    /* and for how long */
 
 struct access_log {
 	char *path; /* NULL: standard error */
 	bool off;
 	uint64_t max_bytes, bytes;
 	int fd;
-	pthread_mutex_t mutex; /* guards bytes, fd and the files */
+	bool ending;
+	pthread_mutex_t mutex; /* guards bytes, fd, pending, n_pending, ending and the files */
+	pthread_cond_t some;   /* lines wait, or the end has come */
+	struct buf pending;    /* lines that are not written yet */
+	unsigned n_pending;
 	_Atomic uint64_t lost;
+	bool has_thread;
+	pthread_t thread;
 };
 
 static int reopen(struct access_log *l)
@@ -36,6 +45,63 @@ static int reopen(struct access_log *l)
 	return 0;
 }
 
+/* Lines leave together: a system call for each would be a good part of what a request costs. */
+static void flush(struct access_log *l)
+{
+	const size_t n = l->pending.len;
+
+	if (n == 0)
+		return;
+	if (write(l->path ? l->fd : STDERR_FILENO, l->pending.data, n) != (ssize_t) n)
+		atomic_fetch_add(&l->lost, l->n_pending);
+	l->bytes += n;
+	l->n_pending = 0;
+	buf_clear(&l->pending);
+}
+
+static void *flush_now_and_then(void *arg)
+{
+	struct access_log *l = arg;
+
+	(void) pthread_mutex_lock(&l->mutex);
+	while (!l->ending) {
+		struct timespec until;
+
+		if (l->pending.len == 0)
+			(void) pthread_cond_wait(&l->some, &l->mutex);
+		flush(l);
+		(void) clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += PENDING_MS * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		while (!l->ending &&
+		       pthread_cond_timedwait(&l->some, &l->mutex, &until) != ETIMEDOUT)
+			continue;
+	}
+	(void) pthread_mutex_unlock(&l->mutex);
+	return NULL;
+}
+
+static void prepare(struct access_log *l)
+{
+	pthread_condattr_t attr;
+
+	(void) pthread_mutex_init(&l->mutex, NULL); /* neither fails on Linux */
+	(void) pthread_condattr_init(&attr);
+	(void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void) pthread_cond_init(&l->some, &attr);
+	(void) pthread_condattr_destroy(&attr);
+	l->pending = BUF_INIT(PENDING_BYTES + LINE_MAX_BYTES);
+}
+
+static int start(struct access_log *l)
+{
+	int r = l->off ? 0 : pthread_create(&l->thread, NULL, flush_now_and_then, l);
+
+	l->has_thread = !l->off && r == 0;
+	return -r;
+}
+
 int access_open(const char *path, uint64_t max_bytes, struct access_log **ret, struct err *err)
 {
 	struct access_log *l = calloc(1, sizeof(*l));
@@ -46,9 +112,9 @@ int access_open(const char *path, uint64_t max_bytes, struct access_log **ret, s
 		free(l);
 		return err_set(err, -ENOMEM, "access log");
 	}
+	prepare(l);
 	l->fd = -1;
 	l->max_bytes = max_bytes;
-	(void) pthread_mutex_init(&l->mutex, NULL);
 	l->off = str_eq(path, "off");
 	if (!l->off && !str_eq(path, "stderr")) {
 		l->path = strdup(path);
@@ -56,6 +122,8 @@ int access_open(const char *path, uint64_t max_bytes, struct access_log **ret, s
 		if (r >= 0)
 			r = reopen(l);
 	}
+	if (r >= 0)
+		r = start(l);
 	if (r < 0) {
 		access_close(l);
 		return err_set(err, r, "access log %s: %s", path, strerrordesc_np(-r));
@@ -68,8 +136,18 @@ void access_close(struct access_log *l)
 {
 	if (!l)
 		return;
+	if (l->has_thread) {
+		(void) pthread_mutex_lock(&l->mutex);
+		l->ending = true;
+		(void) pthread_cond_signal(&l->some);
+		(void) pthread_mutex_unlock(&l->mutex);
+		(void) pthread_join(l->thread, NULL);
+		flush(l);
+	}
 	closep(&l->fd);
+	(void) pthread_cond_destroy(&l->some);
 	(void) pthread_mutex_destroy(&l->mutex);
+	buf_done(&l->pending);
 	free(l->path);
 	free(l);
 }
@@ -81,42 +159,77 @@ uint64_t access_lost(struct access_log *l)
 
 /* ---- Lines -------------------------------------------------------------------------------- */
 
-static void add_json(struct buf *b, const char *s, size_t n)
+static void add_escape(struct buf *b, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
+	const char code[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+	const char plain[] = {'\\', (char) c};
+
+	if (c == '"' || c == '\\')
+		(void) buf_add(b, plain, sizeof(plain));
+	else
+		(void) buf_add(b, code, sizeof(code));
+}
+
+static void add_json(struct buf *b, const char *s, size_t n)
+{
+	size_t from = 0, i = 0;
 
 	if (n > TEXT_MAX)
 		n = TEXT_MAX;
-	for (size_t i = 0; i < n;) {
+	while (i < n) {
 		unsigned char c = (unsigned char) s[i];
-		size_t step = utf8_seq((const unsigned char *) s + i, n - i);
+		size_t step = c < 0x80 ? 1 : utf8_seq((const unsigned char *) s + i, n - i);
 
-		if (step > 1) {
-			(void) buf_add(b, s + i, step);
+		if (step > 1 || (step == 1 && c >= 0x20 && c < 0x7f && c != '"' && c != '\\')) {
 			i += step;
 			continue;
 		}
-		if (c == '"' || c == '\\') {
-			(void) buf_addch(b, '\\');
-			(void) buf_addch(b, (char) c);
-		} else if (c < 0x20 || c >= 0x7f) {
-			(void) buf_addstr(b, "\\u00");
-			(void) buf_addch(b, hex[c >> 4]);
-			(void) buf_addch(b, hex[c & 15]);
-		} else {
-			(void) buf_addch(b, (char) c);
-		}
-		i++;
+		(void) buf_add(b, s + from, i - from);
+		add_escape(b, c);
+		from = ++i;
 	}
+	(void) buf_add(b, s + from, i - from);
+}
+
+static void add_name(struct buf *b, const char *key)
+{
+	(void) buf_add(b, ",\"", 2);
+	(void) buf_addstr(b, key);
+	(void) buf_add(b, "\":", 2);
 }
 
 static void add_text(struct buf *b, const char *key, const char *value)
 {
 	if (!value || !*value)
 		return;
-	(void) buf_addf(b, ",\"%s\":\"", key);
+	add_name(b, key);
+	(void) buf_addch(b, '"');
 	add_json(b, value, strlen(value));
 	(void) buf_addch(b, '"');
+}
+
+static void add_number(struct buf *b, const char *key, uint64_t v)
+{
+	char text[24];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char) ('0' + v % 10);
+	while (v /= 10);
+	add_name(b, key);
+	(void) buf_add(b, text + at, sizeof(text) - at);
+}
+
+/* Milliseconds with three places. */
+static void add_ms(struct buf *b, int64_t ns)
+{
+	uint64_t us = ns > 0 ? ((uint64_t) ns + 500) / 1000 : 0;
+	const char places[] = {'.', (char) ('0' + us / 100 % 10), (char) ('0' + us / 10 % 10),
+			       (char) ('0' + us % 10)};
+
+	add_number(b, "ms", us / 1000);
+	(void) buf_add(b, places, sizeof(places));
 }
 
 /* "/a/b?sig=...&se=..." is logged as path "/a/b" and options "sig,se". */
@@ -145,15 +258,18 @@ static void format(struct buf *b, const struct access_entry *e)
 {
 	char iso[ISO_MAX];
 
-	(void) buf_addf(b, "{\"time\":\"%s\"", time_iso(time_now_us(), iso));
+	(void) buf_addstr(b, "{\"time\":\"");
+	(void) buf_addstr(b, time_iso(time_now_us(), iso));
+	(void) buf_addch(b, '"');
 	add_text(b, "peer", e->peer);
 	add_text(b, "principal", e->principal);
 	add_text(b, "method", e->method);
 	if (e->target)
 		add_target(b, e->target);
-	(void) buf_addf(b, ",\"status\":%d,\"ms\":%.3f,\"in\":%llu,\"out\":%llu", e->status,
-			(double) e->ns / 1e6, (unsigned long long) e->bytes_in,
-			(unsigned long long) e->bytes_out);
+	add_number(b, "status", (uint64_t) e->status);
+	add_ms(b, e->ns);
+	add_number(b, "in", e->bytes_in);
+	add_number(b, "out", e->bytes_out);
 	add_text(b, "requestId", e->request_id);
 	add_text(b, "correlationId", e->correlation_id);
 	add_text(b, "operationId", e->operation_id);
@@ -177,18 +293,26 @@ static int put_aside(struct access_log *l)
 	return reopen(l);
 }
 
-static void write_line(struct access_log *l, const char *text, size_t n)
+static void keep_line(struct access_log *l, const char *text, size_t n)
 {
-	bool ok;
-
 	(void) pthread_mutex_lock(&l->mutex);
-	if (l->path && l->bytes + n > l->max_bytes && l->bytes > 0)
+	if (l->path && l->bytes + l->pending.len + n > l->max_bytes &&
+	    l->bytes + l->pending.len > 0) {
+		flush(l);
 		(void) put_aside(l); /* else the file grows on, or what follows is lost */
-	ok = write(l->path ? l->fd : STDERR_FILENO, text, n) == (ssize_t) n;
-	l->bytes += n;
+	}
+	if (l->pending.len == 0)
+		(void) pthread_cond_signal(&l->some);
+	if (buf_add(&l->pending, text, n) < 0) {
+		atomic_fetch_add(&l->lost, l->n_pending + 1); /* memory has run out */
+		l->n_pending = 0;
+		buf_clear(&l->pending);
+	} else {
+		l->n_pending++;
+	}
+	if (l->pending.len >= PENDING_BYTES)
+		flush(l);
 	(void) pthread_mutex_unlock(&l->mutex);
-	if (!ok)
-		atomic_fetch_add(&l->lost, 1);
 }
 
 void access_write(struct access_log *l, const struct access_entry *e)
@@ -197,10 +321,10 @@ void access_write(struct access_log *l, const struct access_entry *e)
 
 	if (l->off)
 		return;
-	(void) buf_reserve(&b, 512);
+	(void) buf_reserve(&b, LINE_USUAL_BYTES);
 	format(&b, e);
 	if (buf_err(&b) < 0)
 		atomic_fetch_add(&l->lost, 1);
 	else
-		write_line(l, b.data, b.len);
+		keep_line(l, b.data, b.len);
 }

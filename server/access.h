@@ -22,7 +22,8 @@ struct access_entry {
 	const char *request_id, *correlation_id, *operation_id; /* may be NULL */
 	const char *detail; /* what happened behind a 5xx, for people of this host */
 };
-/** access_write() - safe from many threads; a line that cannot be written is counted. */
+/** access_write() - safe from many threads. Lines are in the file some 50 ms later, or when the log
+ *  is closed; those that cannot be written are counted. */
 void access_write(struct access_log *l, const struct access_entry *e);
 uint64_t access_lost(struct access_log *l);
 

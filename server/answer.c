@@ -27,7 +27,7 @@ static void see_identities(struct exchange *e)
 
 static void answer_arm(struct exchange *e)
 {
-	const char *key = exchange_header(e, "Idempotency-Key");
+	const char *key = exchange_known(e, "Idempotency-Key");
 	const struct arm_request req = {
 		.method = e->method,
 		.target = e->target,
@@ -35,11 +35,11 @@ static void answer_arm(struct exchange *e)
 		.body_bytes = e->body.len,
 		.who = e->who,
 		.base_url = e->base_url,
-		.if_match = exchange_header(e, "If-Match"),
-		.if_none_match = exchange_header(e, "If-None-Match"),
-		.idempotency_key = key ? key : exchange_header(e, "Repeatability-Request-ID"),
-		.client_request_id = exchange_header(e, "x-ms-client-request-id"),
-		.correlation_id = exchange_header(e, "x-ms-correlation-request-id"),
+		.if_match = exchange_known(e, "If-Match"),
+		.if_none_match = exchange_known(e, "If-None-Match"),
+		.idempotency_key = key ? key : exchange_known(e, "Repeatability-Request-ID"),
+		.client_request_id = exchange_known(e, "x-ms-client-request-id"),
+		.correlation_id = exchange_known(e, "x-ms-correlation-request-id"),
 		.header = exchange_header,
 		.header_arg = e,
 		.takes_text = true,

@@ -64,7 +64,7 @@ static const char *framing(struct exchange *e, struct listing *l)
 
 static bool check_size(struct exchange *e, const struct listing *l)
 {
-	const char *expect = exchange_header(e, "Expect");
+	const char *expect = exchange_known(e, "Expect");
 
 	if (strlen(e->raw) > SERVER_TARGET_MAX)
 		exchange_refuse(e, 414, "RequestUriTooLong", "The request target is too long.",
@@ -127,11 +127,12 @@ static void find_base(struct exchange *e)
 		return;
 	if (!str_eq(c->host, e->host)) {
 		free(c->host);
+		free(c->base_url);
 		c->host = strdup(e->host);
-		c->host_covered = c->host && covered(e->server, e->host);
+		c->base_url =
+			c->host && covered(e->server, e->host) ? strf("https://%s", e->host) : NULL;
 	}
-	if (c->host_covered)
-		e->base_url = strf("https://%s", e->host);
+	e->base_url = c->base_url;
 }
 
 /* ---- Who asks ----------------------------------------------------------------------------- */
@@ -195,7 +196,7 @@ static void unauthenticated(struct exchange *e, struct err *err)
 static bool authenticate(struct exchange *e)
 {
 	struct login *l = e->server->config.login;
-	const char *token = exchange_header(e, "Authorization");
+	const char *token = exchange_known(e, "Authorization");
 	auto_err struct err err = ERR_INIT;
 	int r;
 
@@ -285,7 +286,7 @@ void check_request(struct exchange *e)
 		exchange_refuse(e, 400, "BadRequest", why, true);
 		return;
 	}
-	e->host = exchange_header(e, "Host");
+	e->host = exchange_known(e, "Host");
 	if (!check_size(e, &l) || !check_target(e))
 		return;
 	find_base(e);

@@ -337,6 +337,8 @@ static void closed(struct conns *cs, struct conn *c)
 	(void) pthread_cond_broadcast(&cs->calm);
 	(void) pthread_mutex_unlock(&cs->mutex);
 	free(c->host);
+	free(c->base_url);
+	free(c->packet);
 	free(c);
 }
 
@@ -400,4 +402,67 @@ size_t conn_read(struct conn *c, char *p, size_t n, size_t size)
 	if (c->owner && (phase == CONN_NEW || phase == CONN_IDLE))
 		conn_phase(c, CONN_HEAD, 0);
 	return guard_filter(&c->guard, p, n, size);
+}
+
+/* ---- Sending ------------------------------------------------------------------------------ */
+
+#define HEAD_MAX   8192
+#define RECORD_MAX 16384 /* bytes of a TLS record */
+
+void conn_cork(struct conn *c, size_t body_n)
+{
+	c->corked = body_n > 0;
+	c->body_n = body_n;
+}
+
+static void uncork(struct conn *c)
+{
+	free(c->packet);
+	c->packet = NULL;
+	c->head_n = c->packet_n = c->sent_n = 0;
+	c->corked = false;
+}
+
+/* The head is said to be sent; the body then is what carries it. */
+static bool keep_head(struct conn *c, const void *head, size_t n)
+{
+	size_t room = RECORD_MAX - n;
+
+	c->packet = n <= HEAD_MAX ? malloc(n + (c->body_n < room ? c->body_n : room)) : NULL;
+	if (!c->packet)
+		return false;
+	memcpy(c->packet, head, n);
+	c->head_n = n;
+	return true;
+}
+
+ssize_t conn_send(struct conn *c, conn_send_fn *send, void *session, const void *data, size_t n)
+{
+	size_t room;
+	ssize_t r;
+
+	if (!c->corked)
+		return send(session, data, n);
+	if (!c->packet) {
+		if (keep_head(c, data, n))
+			return (ssize_t) n;
+		uncork(c);
+		return send(session, data, n);
+	}
+	if (c->packet_n == 0) { /* else this is another try */
+		room = RECORD_MAX - c->head_n;
+		room = c->body_n < room ? c->body_n : room;
+		c->packet_n = c->head_n + (n < room ? n : room);
+		memcpy(c->packet + c->head_n, data, c->packet_n - c->head_n);
+	}
+	/* A client may have asked for records that are smaller than the head. */
+	while (c->sent_n <= c->head_n) {
+		r = send(session, c->packet + c->sent_n, c->packet_n - c->sent_n);
+		if (r <= 0)
+			return r;
+		c->sent_n += (size_t) r;
+	}
+	r = (ssize_t) (c->sent_n - c->head_n);
+	uncork(c);
+	return r;
 }

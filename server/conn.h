@@ -44,9 +44,13 @@ struct conn {
 	bool counted;
 	uid_t uid; /* with @local */
 	struct guard guard;
-	char *host;        /* owned: the last Host that was looked at, or NULL */
-	bool host_covered; /* by the certificate */
-	uint64_t handled;  /* requests that reached the handler */
+	char *host;     /* owned: the last Host that was looked at, or NULL */
+	char *base_url; /* owned: with that host, if the certificate is good for it */
+	/* A head on its way, which waits for the beginning of its body: conn_cork() */
+	bool corked;
+	char *packet;                            /* owned: NULL until the head came */
+	size_t head_n, body_n, packet_n, sent_n; /* bytes */
+	uint64_t handled;                        /* requests that reached the handler */
 	_Atomic int phase;
 	_Atomic int64_t deadline_ns;
 	int64_t phase_ns;    /* when the phase began */
@@ -79,6 +83,12 @@ struct conn *conn_of_mhd(struct MHD_Connection *c);
 size_t conn_read(struct conn *c, char *p, size_t n, size_t size);
 /** conn_phase() - a phase begins; @bytes are expected in it. */
 void conn_phase(struct conn *c, enum conn_phase phase, uint64_t bytes);
+/** conn_cork() - what is sent next is a head that a body of @body_n bytes follows: they leave in
+ *  one TLS record. */
+void conn_cork(struct conn *c, size_t body_n);
+/** conn_send() - send or keep; @send is what sends, as gnutls_record_send(). */
+typedef ssize_t conn_send_fn(void *session, const void *data, size_t n);
+ssize_t conn_send(struct conn *c, conn_send_fn *send, void *session, const void *data, size_t n);
 /** conn_progress() - @bytes more of a body of unknown length: the deadline moves. */
 void conn_progress(struct conn *c, uint64_t bytes);
 

@@ -157,8 +157,7 @@ static void log_it(const struct exchange *e, int64_t ns)
 		.bytes_in = e->body.len,
 		.bytes_out = e->bytes_out,
 		.request_id = e->request_id,
-		.correlation_id =
-			exchange_header((void *) (uintptr_t) e, "x-ms-correlation-request-id"),
+		.correlation_id = exchange_known(e, "x-ms-correlation-request-id"),
 		.operation_id = e->res.operation_id,
 		.detail = e->res.detail,
 	};
@@ -193,7 +192,6 @@ void exchange_end(void *cls, struct MHD_Connection *c, void **ctx,
 	login_response_done(&e->login);
 	buf_done(&e->body);
 	buf_done(&e->text);
-	free(e->base_url);
 	free(e->challenge);
 	free(e->raw);
 	free(e);
@@ -220,5 +218,10 @@ const char *exchange_header(void *arg, const char *name)
 			return NULL;
 	if (strncasecmp(name, "x-forwarded-", 12) == 0 || strncasecmp(name, "x-arr-", 6) == 0)
 		return NULL;
+	return exchange_known(e, name);
+}
+
+const char *exchange_known(const struct exchange *e, const char *name)
+{
 	return MHD_lookup_connection_value(e->mhd, MHD_HEADER_KIND, name);
 }

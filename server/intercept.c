@@ -9,11 +9,20 @@
 #include "server/conn.h"
 
 typedef ssize_t recv_fn(gnutls_session_t session, void *data, size_t n);
+typedef ssize_t send_fn(gnutls_session_t session, const void *data, size_t n);
 
 /* POSIX has dlsym() give functions as data pointers. */
 static recv_fn *function_of(void *symbol)
 {
 	recv_fn *f = NULL;
+
+	memcpy(&f, &symbol, sizeof(f));
+	return f;
+}
+
+static send_fn *sender_of(void *symbol)
+{
+	send_fn *f = NULL;
 
 	memcpy(&f, &symbol, sizeof(f));
 	return f;
@@ -53,6 +62,34 @@ __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session
 		return GNUTLS_E_INTERNAL_ERROR;
 	pass = conn_read(c, data, (size_t) got, n);
 	return pass > 0 ? (ssize_t) pass : GNUTLS_E_AGAIN;
+}
+
+/* What libmicrohttpd 0.9.75 sends by: an answer's head by itself, then its body. */
+static send_fn *real_send(void)
+{
+	static send_fn *_Atomic real;
+	send_fn *f = real;
+
+	if (!f) {
+		f = sender_of(dlsym(RTLD_NEXT, "gnutls_record_send"));
+		real = f;
+	}
+	return f;
+}
+
+static ssize_t send_now(void *session, const void *data, size_t n)
+{
+	return real_send()(session, data, n);
+}
+
+__attribute__((visibility("default"))) ssize_t gnutls_record_send(gnutls_session_t session,
+								  const void *data, size_t n)
+{
+	struct conn *c = real_send() ? conn_of(session) : NULL;
+
+	if (!real_send())
+		return GNUTLS_E_INTERNAL_ERROR;
+	return c ? conn_send(c, send_now, session, data, n) : real_send()(session, data, n);
 }
 
 int intercept_check(struct err *err)

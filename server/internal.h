@@ -43,12 +43,12 @@ enum exchange_kind {
 struct exchange {
 	struct server *server;
 	struct MHD_Connection *mhd;
-	struct conn *conn;  /* NULL once the connection could not be told */
-	char *raw;          /* owned: the target as it came */
-	const char *target; /* within @raw: path and query */
-	const char *method; /* libmicrohttpd's, as long as the request */
-	const char *host;   /* the same; may be NULL */
-	char *base_url;     /* owned: of links in the answer, or NULL */
+	struct conn *conn;    /* NULL once the connection could not be told */
+	char *raw;            /* owned: the target as it came */
+	const char *target;   /* within @raw: path and query */
+	const char *method;   /* libmicrohttpd's, as long as the request */
+	const char *host;     /* the same; may be NULL */
+	const char *base_url; /* of links in the answer, or NULL; the connection's */
 	enum exchange_kind kind;
 	bool begun, done, reads;
 	struct buf body;
@@ -68,7 +68,8 @@ struct exchange {
 	char request_id[UUID_STR_LEN];
 	char *challenge; /* owned: WWW-Authenticate */
 	unsigned retry_after_s;
-	bool close; /* the connection ends with this answer */
+	bool close;   /* the connection ends with this answer */
+	bool streams; /* the body is made while it is sent */
 	int status;
 	uint64_t bytes_out;
 };
@@ -83,6 +84,8 @@ void exchange_end(void *cls, struct MHD_Connection *c, void **ctx,
 		  enum MHD_RequestTerminationCode why);
 /** exchange_header() - by name without case; those that name who asks are never found. */
 const char *exchange_header(void *arg, const char *name);
+/** exchange_known() - the same for names of this server's own choice, which are none of those. */
+const char *exchange_known(const struct exchange *e, const char *name);
 
 /* ---- check.c: before the body is read ------------------------------------------------------ */
 

@@ -76,17 +76,24 @@ static size_t method_index(const char *method)
 	return i;
 }
 
+/* Names are nearly always the ones of the table themselves. */
+static size_t type_index(const struct metrics *m, const char *type)
+{
+	for (size_t i = 0; type && i < m->n_types; i++)
+		if (m->types[i] == type)
+			return i;
+	for (size_t i = 0; type && i < m->n_types; i++)
+		if (str_eq(m->types[i], type))
+			return i;
+	return 0;
+}
+
 void metrics_count(struct metrics *m, const char *method, int status, const char *type, int64_t ns,
 		   uint64_t bytes_in, uint64_t bytes_out)
 {
-	size_t t = 0, k = method_index(method), b = 0;
+	size_t t = type_index(m, type), k = method_index(method), b = 0;
 	size_t class = status >= 100 && status < 600 ? (size_t) status / 100 - 1 : N_CLASSES - 1;
 
-	for (size_t i = 0; type && i < m->n_types; i++)
-		if (m->types[i] == type || str_eq(m->types[i], type)) {
-			t = i;
-			break;
-		}
 	atomic_fetch_add_explicit(&m->requests[(t * N_METHODS + k) * N_CLASSES + class], 1,
 				  memory_order_relaxed);
 	while (b < N_BOUNDS && ns > bounds[b] * 1000)

@@ -2,8 +2,6 @@
 /* From an answer to what libmicrohttpd sends. */
 #include "server/internal.h"
 
-#include <time.h>
-
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
@@ -55,6 +53,7 @@ static struct MHD_Response *from_stream(struct exchange *e)
 		return NULL;
 	*p = (struct pump){e->res.stream, e->conn};
 	e->bytes_out = p->stream.bytes;
+	e->streams = true;
 	e->text_type = p->stream.content_type;
 	r = MHD_create_response_from_callback(p->stream.bytes, BLOCK, pump_read, p, pump_done);
 	if (r)
@@ -131,7 +130,7 @@ static void add_number(struct MHD_Response *r, const char *name, int64_t value)
 /* An id that a client chose is sent back only when it can be nothing but an id. */
 static const char *client_id(struct exchange *e, const char *name)
 {
-	const char *id = exchange_header(e, name);
+	const char *id = exchange_known(e, name);
 	size_t n = id ? strlen(id) : 0;
 
 	return n > 0 && n <= ID_LENGTH &&
@@ -144,19 +143,16 @@ static const char *client_id(struct exchange *e, const char *name)
 static void add_ids(struct exchange *e, struct MHD_Response *r)
 {
 	const char *correlation = client_id(e, "x-ms-correlation-request-id");
-	const char *echo = exchange_header(e, "x-ms-return-client-request-id");
-	char routing[96];
-	time_t now = time(NULL);
-	struct tm tm;
+	const char *echo = exchange_known(e, "x-ms-return-client-request-id");
+	char iso[ISO_MAX], routing[96];
 
 	add(r, "x-ms-request-id", e->request_id);
 	add(r, "x-ms-correlation-request-id", correlation ? correlation : e->request_id);
-	if (gmtime_r(&now, &tm)) {
-		size_t n = strftime(routing, sizeof(routing), "KILN:%Y%m%dT%H%M%SZ:", &tm);
-
-		(void) snprintf(routing + n, sizeof(routing) - n, "%s", e->request_id);
-		add(r, "x-ms-routing-request-id", routing);
-	}
+	/* "2026-01-02T03:04:05.678901Z" gives "20260102T030405Z". */
+	(void) time_iso(time_now_us(), iso);
+	(void) snprintf(routing, sizeof(routing), "KILN:%.4s%.2s%.5s%.2s%.2sZ:%s", iso, iso + 5,
+			iso + 8, iso + 14, iso + 17, e->request_id);
+	add(r, "x-ms-routing-request-id", routing);
 	if (echo && str_eq_nocase(echo, "true"))
 		add(r, "x-ms-client-request-id", client_id(e, "x-ms-client-request-id"));
 }
@@ -222,6 +218,13 @@ static void add_headers(struct exchange *e, struct MHD_Response *r)
 		add(r, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
+/* Does a body of known bytes follow the head? Of a stream nobody knows whether it can be read. */
+static bool has_body(const struct exchange *e)
+{
+	return e->bytes_out > 0 && !e->streams && !str_eq(e->method, "HEAD") && e->status >= 200 &&
+	       e->status != 204 && e->status != 304;
+}
+
 enum MHD_Result respond(struct exchange *e)
 {
 	struct MHD_Response *r = make_response(e);
@@ -232,6 +235,8 @@ enum MHD_Result respond(struct exchange *e)
 	add_headers(e, r);
 	if (e->conn)
 		conn_phase(e->conn, CONN_SEND, e->bytes_out);
+	if (e->conn && !e->conn->local && has_body(e))
+		conn_cork(e->conn, e->bytes_out);
 	ok = MHD_queue_response(e->mhd, (unsigned) e->status, r);
 	MHD_destroy_response(r);
 	return ok;

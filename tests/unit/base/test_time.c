@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/timeutil.h"
@@ -142,13 +143,35 @@ static void clocks(void **state)
 	assert_true(time_now_us() > parsed("2024-01-01T00:00:00Z"));
 }
 
+/* Every day of some centuries, and the seconds around its ends, as the C library has them. */
+static void iso_dates(void **state)
+{
+	(void) state;
+	for (int64_t day = -800; day < 2932898; day += day < 60000 || day > 2932000 ? 1 : 97) {
+		const int64_t seconds[] = {day * 86400, day * 86400 + 86399, day * 86400 + 43261};
+
+		for (size_t i = 0; i < 3; i++) {
+			char got[ISO_MAX], want[64];
+			time_t t = seconds[i];
+			struct tm tm;
+
+			assert_non_null(gmtime_r(&t, &tm));
+			assert_int_not_equal(strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S", &tm),
+					     0);
+			(void) time_iso(seconds[i] * 1000000 + 70809, got);
+			assert_memory_equal(got, want, strlen(want));
+			assert_string_equal(got + strlen(want), ".070809Z");
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(printed),   cmocka_unit_test(accepted),
 		cmocka_unit_test(refused),   cmocka_unit_test(there_and_back),
 		cmocka_unit_test(durations), cmocka_unit_test(sizes),
-		cmocka_unit_test(clocks),
+		cmocka_unit_test(clocks),    cmocka_unit_test(iso_dates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
