@@ -170,6 +170,11 @@ static char *percent_decode(const char *s)
 	return out;
 }
 
+char *fetch_path(const char *uri)
+{
+	return percent_decode(uri + strlen("file://"));
+}
+
 static int copy_local(struct fetcher *f, const char *path, struct fetch_tmp *t, bool *ret_exec,
 		      struct err *err)
 {
@@ -205,7 +210,7 @@ static int copy_local(struct fetcher *f, const char *path, struct fetch_tmp *t, 
 static int fetch_local(struct fetcher *f, const char *uri, const char *sha256, struct fetched *ret,
 		       struct err *err)
 {
-	auto_free char *path = percent_decode(uri + strlen("file://"));
+	auto_free char *path = fetch_path(uri);
 	struct fetch_tmp t = {.fd = -1};
 	int r;
 

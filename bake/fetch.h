@@ -45,6 +45,9 @@ void fetched_done(struct fetched *f);
 int fetch_uri(struct fetcher *f, const char *uri, const char *sha256, struct fetched *ret,
 	      struct err *err);
 
+/** fetch_path() - the path of a file: URI; caller frees; NULL on ENOMEM or a bad escape. */
+char *fetch_path(const char *uri);
+
 /** fetch_name() - what people call it: a file: URI's last part, any other URI itself. */
 const char *fetch_name(const char *uri);
 

@@ -7,6 +7,7 @@
 const struct cli_command *const cli_commands[] = {
 	&cmd_init,
 	&cmd_bake,
+	&cmd_inspect,
 	&cmd_log,
 	&cmd_diff,
 	&cmd_shell,
@@ -29,6 +30,7 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_version_delete,
 	&cmd_version_diff,
 	&cmd_version_export,
+	&cmd_version_import,
 	&cmd_definition_list,
 	&cmd_definition_show,
 	&cmd_definition_create,

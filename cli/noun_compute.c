@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups and everything about images: the nouns and their commands. */
+#include "cli/import.h"
 #include "cli/noun.h"
 #include "cli/verbs.h"
 
@@ -141,6 +142,15 @@ static const struct cli_option version_create[] = {
 	NOUN_CREATE_OPTIONS,
 	{NULL},
 };
+static const struct cli_option version_import[] = {
+	NOUN_GROUP_OPTION,
+	{"--region", 'r', "REGION[=N]", "a region to keep it in, with N replicas; repeatable",
+	 .path = "properties.publishingProfile.targetRegions", .put = PUT_REGION},
+	{"--exclude-from-latest", 0, NULL, "'latest' does not mean it",
+	 .path = "properties.publishingProfile.excludeFromLatest", .put = PUT_TRUE},
+	NOUN_CREATE_OPTIONS,
+	{NULL},
+};
 static const struct cli_option version_update[] = {
 	NOUN_GROUP_OPTION,
 	{"--region", 'r', "REGION[=N]", "all regions that it shall be in; repeatable",
@@ -150,6 +160,11 @@ static const struct cli_option version_update[] = {
 	NOUN_WRITE_OPTIONS,
 	{NULL},
 };
+
+static int run_version_import(struct cli *cli, const struct cli_args *args)
+{
+	return import_file_as(cli, args, "properties.storageProfile.osDiskImage.source.uri");
+}
 
 const struct cli_command cmd_version_list = {
 	.name = "version list",
@@ -190,6 +205,23 @@ const struct cli_command cmd_version_create = {
 		"  kiln version create golden/debian-12/2.0.0 --body version.json",
 	.options = version_create,
 	.run = verb_create,
+	.noun = &noun_version,
+};
+const struct cli_command cmd_version_import = {
+	.name = "version import",
+	.args = "FILE|URL GALLERY/DEFINITION/X.Y.Z",
+	.summary = "publish an image version from a disk image",
+	.help = "Any format that `kiln inspect` takes: raw, qcow2, VHD, VHDX, VMDK, OVA, also "
+		"inside "
+		"gzip,\n"
+		"xz or zstd; - is standard input, a URL is https. The image is read by a confined "
+		"process;\n"
+		"what is published is marked as untrusted, as is everything baked from it.\n\n"
+		"Examples:\n"
+		"  kiln version import vendor.ova appliances/vendor/1.0.0\n"
+		"  xzcat disk.raw.xz | kiln version import - golden/debian-12/3.0.0",
+	.options = version_import,
+	.run = run_version_import,
 	.noun = &noun_version,
 };
 const struct cli_command cmd_version_update = {

@@ -57,5 +57,6 @@ extern const struct cli_command cmd_application_list, cmd_application_show, cmd_
 	cmd_application_delete, cmd_application_versions, cmd_application_publish,
 	cmd_application_retire;
 extern const struct cli_command cmd_diff, cmd_version_diff, cmd_version_export;
+extern const struct cli_command cmd_inspect, cmd_version_import;
 
 #endif

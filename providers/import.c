@@ -7,6 +7,7 @@
 #include "bake/fetch.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "disk/formats/convert.h"
 #include "disk/vhd.h"
 #include "providers/common.h"
 #include "providers/sas.h"
@@ -21,7 +22,7 @@ int import_check_uri(const struct arm_principal *who, const char *uri, const cha
 	if (strncmp(uri, "file:///", 8) == 0 && who && who->local_owner)
 		return 0;
 	return refuse(err, -EINVAL, "InvalidParameter", field,
-		      "%s: an https URL of a fixed VHD expected%s", field,
+		      "%s: an https URL of a disk image expected%s", field,
 		      strncmp(uri, "file:", 5) == 0 ? " (file: is for this host's owner)" : "");
 }
 
@@ -72,6 +73,33 @@ int import_file(struct arm_job *job, struct store_session *session, unsigned reg
 	return r;
 }
 
+int import_image(struct arm_job *job, struct store_session *session, unsigned region,
+		 const char *path, struct disk_ref *ret, struct err *err)
+{
+	const struct app *a = job->app;
+	auto_free char *dir = strf("%s/scratch", a->data_dir);
+	auto_image_found struct image_found found = {.fd = -1};
+	struct progress *p;
+	struct store_stats stats;
+	auto_fd int fd = -1;
+	int r = dir ? file_open_regular(AT_FDCWD, path, &fd) : -ENOMEM;
+
+	if (r < 0)
+		return err_set(err, r, "image: %s", strerror(-r));
+	r = file_mkdir_p(dir, 0700, err);
+	if (r == 0)
+		r = image_convert(fd, dir, false, job->cancel, &found, err);
+	if (r < 0)
+		return r;
+	if (found.disk_bytes == 0)
+		return refuse(err, -EINVAL, "ImageRefused", NULL, "the disk is empty");
+	p = progress_to_events(job->events);
+	r = store_ingest(session, region, found.fd, found.disk_bytes, job->cancel, p, ret, &stats,
+			 err);
+	progress_free(p);
+	return r;
+}
+
 /* ---- URLs ----------------------------------------------------------------------------------- */
 
 /* The same URL may be fetched by two jobs at once: each has its own copy. */
@@ -118,10 +146,19 @@ static int import_foreign(struct arm_job *job, struct store_session *session, un
 			  const char *uri, struct disk_ref *ret, struct err *err)
 {
 	struct fetched got = {.path = NULL};
-	int r = import_fetch(job, uri, IMPORT_MAX, &got, err);
+	auto_free char *path = NULL;
+	int r;
+
+	/* The owner's own file is read where it is: what is hashed is what was read. */
+	if (str_starts(uri, "file:///") && job->who && job->who->local_owner) {
+		path = fetch_path(uri);
+		return path ? import_image(job, session, region, path, ret, err)
+			    : refuse(err, -EINVAL, "InvalidParameter", NULL, "%s: bad escape", uri);
+	}
+	r = import_fetch(job, uri, IMPORT_MAX, &got, err);
 
 	if (r == 0)
-		r = import_file(job, session, region, got.path, ret, err);
+		r = import_image(job, session, region, got.path, ret, err);
 	import_fetched(job, &got);
 	return r;
 }

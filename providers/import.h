@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fixed VHDs from outside: files that were uploaded, and what https URLs name. Workers only. */
+/* Disk images from outside: fixed VHDs that were uploaded, and what https URLs name. Workers only.
+ */
 #ifndef KILN_PROVIDERS_IMPORT_H
 #define KILN_PROVIDERS_IMPORT_H
 
 #include "providers/app.h"
 
-/** import_check_uri() - may this be the URL of a VHD? https only; @field is for the message.
+/** import_check_uri() - may this be the URL of an image? https only; @field is for the message.
  *  0 or -EINVAL. */
 int import_check_uri(const struct arm_principal *who, const char *uri, const char *field,
 		     struct err *err);
@@ -17,6 +18,16 @@ int import_check_uri(const struct arm_principal *who, const char *uri, const cha
  */
 int import_file(struct arm_job *job, struct store_session *session, unsigned region,
 		const char *path, struct disk_ref *ret, struct err *err);
+
+/**
+ * import_image() - the disk of an image of any format, into the store
+ * @path: a copy that nobody else writes
+ *
+ * The image is read by a confined process (disk/formats/convert.h). Return: 0, -EINVAL (refused),
+ * the cancel reason, or -errno.
+ */
+int import_image(struct arm_job *job, struct store_session *session, unsigned region,
+		 const char *path, struct disk_ref *ret, struct err *err);
 
 /**
  * import_uri() - the same from a URL

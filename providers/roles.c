@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bake/roles.h"
+#include "disk/formats/convert.h"
 #include "providers/roles.h"
 #include "vm/vm.h"
 
@@ -28,6 +29,7 @@ int role_main(int argc, char **argv)
 		{"vmhost", role_vmhost},
 		{"sandbox", sandbox_main},
 		{"proxy", proxy_main},
+		{"image", image_main},
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

@@ -3,7 +3,7 @@
 #ifndef KILN_PROVIDERS_ROLES_H
 #define KILN_PROVIDERS_ROLES_H
 
-/** role_main() - @argv[0] is the role's word: "vmhost", "sandbox", "proxy".
+/** role_main() - @argv[0] is the role's word: "vmhost", "sandbox", "proxy", "image".
  *  Return: the role's exit status, or -1 when the word names no role. */
 int role_main(int argc, char **argv);
 
