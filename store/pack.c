@@ -50,16 +50,30 @@ static int parse_entries(const uint8_t *raw, uint32_t n, uint64_t trailer, struc
 	return 0;
 }
 
+static uint32_t version_at(const uint8_t *p)
+{
+	struct cursor c = {p + 8, 4};
+	uint32_t v = 0;
+
+	(void) cursor_le32(&c, &v);
+	return v;
+}
+
 /* A version or flag that this program does not know is a newer program's, unless head and foot
  * contradict each other: then it is damage. -EPROTO with @ret->n set: the checksum will tell. */
 static int head_and_foot(const uint8_t *head, const uint8_t *foot, struct pack_index *ret,
 			 uint64_t *ret_trailer, struct err *err)
 {
 	int h = pack_header_parse(head, &ret->header, err);
+	uint32_t version = version_at(head);
 	int f;
 
 	if (h < 0 && h != -EPROTO)
 		return h;
+	if (h < 0 && version != version_at(foot))
+		return err_set(err, -EBADMSG, "pack trailer: unlike its header");
+	if (h < 0 && version <= PACK_VERSION_SEALED) /* then it is the flags that are strange */
+		ret->header.flags = version == PACK_VERSION_SEALED ? PACK_FLAG_ENCRYPTED : 0;
 	f = pack_footer_parse(foot, ret->bytes, ret->header.flags, &ret->n, ret_trailer,
 			      h < 0 ? NULL : err);
 	if (h >= 0)

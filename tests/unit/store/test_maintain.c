@@ -334,6 +334,32 @@ static void damage_is_found_never_served_and_healed(void **state)
 	store_close(other);
 }
 
+/* Of all that a trailer stands on no bit may change unseen, or be taken for a newer program's. */
+static void each_bit_of_head_and_foot_counts(void **state)
+{
+	struct fixture *f = *state;
+	auto_fd int in = disk_file(f->dir, "in", 2 * CHUNK_BYTES, 1, 3), fd = -1;
+	struct disk_ref d = add(f->s, in, "base");
+	uint8_t was, is;
+	struct stat st;
+
+	assert_int_equal(nftw(f->region, find_pack, 16, FTW_PHYS), 0);
+	fd = open(pack_path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	for (unsigned bit = 0; bit < (128 + 64) * 8; bit++) {
+		uint64_t at = bit < 128 * 8 ? bit / 8 : (uint64_t) st.st_size - 192 + bit / 8;
+
+		assert_int_equal(file_pread_full(fd, &was, 1, at), 0);
+		is = (uint8_t) (was ^ 1u << bit % 8);
+		assert_int_equal(file_pwrite_full(fd, &is, 1, at), 0);
+		if (check(f, 0, NULL).damaged_packs != 1)
+			fail_msg("bit %u of byte %llu", bit % 8, (unsigned long long) at);
+		assert_int_equal(file_pwrite_full(fd, &was, 1, at), 0);
+	}
+	assert_int_equal(check(f, STORE_CHECK_READ_DATA, NULL).damaged_packs, 0);
+	assert_restores(f, &d, in);
+}
+
 static void the_index_can_be_lost(void **state)
 {
 	struct fixture *f = *state;
@@ -507,6 +533,7 @@ int main(void)
 		DBS_TEST(a_dead_writers_packs_go),
 		DBS_TEST(chains_survive_the_death_of_their_past),
 		DBS_TEST(damage_is_found_never_served_and_healed),
+		DBS_TEST(each_bit_of_head_and_foot_counts),
 		DBS_TEST(the_index_can_be_lost),
 		DBS_TEST(killed_writers_leave_a_working_store),
 		DBS_TEST(stats_add_up),
