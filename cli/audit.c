@@ -7,7 +7,7 @@
 #include "cli/target.h"
 #include "cli/verbs.h"
 #include "meta/audit.h"
-#include "providers/app.h"
+#include "providers/audit_seal.h"
 
 /* ---- list ----------------------------------------------------------------------------------- */
 
@@ -107,29 +107,80 @@ static int parse_head(const char *text, struct audit_head *ret, struct err *err)
 	return 0;
 }
 
-static int show(struct cli *cli, int64_t rows, const struct audit_head *head)
+static json_t *points_json(const struct app *a, const struct seal_point *p, size_t n)
 {
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < n; i++)
+		if (json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "region",
+							  a->regions[p[i].region].name, "records",
+							  (json_int_t) p[i].head.seq, "time",
+							  p[i].time)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+static int show(struct cli *cli, int64_t rows, const struct seal_point *p, size_t n)
+{
+	auto_err struct err e = ERR_INIT;
+	struct audit_head head;
 	char hex[DIGEST_HEX];
 
-	(void) digest_hex(&head->hash, hex);
+	if (audit_head(cli->app->meta, &head, &e) < 0)
+		return cli_fail(cli, &e);
+	(void) digest_hex(&head.hash, hex);
 	if (!cli->json) {
-		(void) printf("%lld records, none changed or missing\nhead %lld:%s\n",
-			      (long long) rows, (long long) head->seq, hex);
+		(void) printf("%lld records, none changed or missing\n", (long long) rows);
+		for (size_t i = 0; i < n; i++)
+			(void) printf("checkpoint in %s: %lld records, %s\n",
+				      cli->app->regions[p[i].region].name,
+				      (long long) p[i].head.seq, p[i].time);
+		if (n == 0)
+			(void) printf("no region has a checkpoint\n");
+		(void) printf("head %lld:%s\n", (long long) head.seq, hex);
 		return EXIT_DONE;
 	}
 
 	auto_json json_t *j =
-		json_pack("{s:b, s:I, s:o}", "intact", 1, "records", (json_int_t) rows, "head",
-			  json_strf("%lld:%s", (long long) head->seq, hex));
+		json_pack("{s:b, s:I, s:o, s:o}", "intact", 1, "records", (json_int_t) rows,
+			  "checkpoints", points_json(cli->app, p, n), "head",
+			  json_strf("%lld:%s", (long long) head.seq, hex));
 
 	return j && cli_print_json(j) >= 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* The heads that must be in the chain: @given, if there is one, and the checkpoints'. */
+static int verify(struct app *a, const struct audit_head *given, const struct seal_point *p,
+		  size_t n, int64_t *ret_rows, struct err *err)
+{
+	auto_free struct audit_head *heads = calloc(n + 1, sizeof(*heads));
+	size_t n_heads = n;
+	int r;
+
+	if (!heads)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		heads[i] = p[i].head;
+	if (given)
+		heads[n_heads++] = *given;
+	r = audit_verify(a->meta, heads, n_heads, ret_rows, err);
+	if (r == -EBADMSG && n > 0)
+		err_hint(err,
+			 "Region %s has a checkpoint of %lld records, made at %s. After a database"
+			 " was restored from an older copy: kiln audit accept --reason TEXT",
+			 a->regions[p[0].region].name, (long long) p[0].head.seq, p[0].time);
+	return r;
 }
 
 static int run_verify(struct cli *cli, const struct cli_args *args)
 {
 	const char *given = cli_opt(args, "--head");
 	auto_err struct err e = ERR_INIT;
-	struct audit_head head = {0}, expect = {0};
+	struct audit_head expect = {0};
+	auto_free struct seal_point *points = NULL;
+	size_t n = 0;
 	struct app *app;
 	int64_t rows = 0;
 
@@ -139,12 +190,12 @@ static int run_verify(struct cli *cli, const struct cli_args *args)
 	}
 	if (cli_app(cli, &app) < 0)
 		return EXIT_FAILED;
-	if (audit_verify(app->meta, given ? &expect : NULL, &rows, &e) < 0 ||
-	    audit_head(app->meta, &head, &e) < 0) {
+	if (audit_seal_points(app, &points, &n, &e) < 0 ||
+	    verify(app, given ? &expect : NULL, points, n, &rows, &e) < 0) {
 		(void) cli_fail(cli, &e);
 		return EXIT_FAILED;
 	}
-	return show(cli, rows, &head);
+	return show(cli, rows, points, n);
 }
 
 static const struct cli_option verify_options[] = {
@@ -156,13 +207,45 @@ const struct cli_command cmd_audit_verify = {
 	.name = "audit verify",
 	.summary = "check that no record of the audit log was changed or removed",
 	.help = "Walks the hash chain from its first record and names the first one that is "
-		"wrong.\n\nA log that was rewritten as a whole is consistent in itself. So note "
-		"the "
-		"head that this command prints elsewhere, and give it to --head later: it must "
-		"still be in the chain.\n"
+		"wrong.\n"
+		"A log that was rewritten as a whole, cut, or restored from an older copy is\n"
+		"consistent in itself: it is found by the signed checkpoints that each region\n"
+		"keeps, or by a head that this command printed earlier and --head gives back.\n"
 		"\n"
 		"Example:\n"
 		"  kiln audit verify --head \"$(cat head)\"\n",
 	.options = verify_options,
 	.run = run_verify,
+};
+
+/* ---- accept --------------------------------------------------------------------------------- */
+
+static int run_accept(struct cli *cli, const struct cli_args *args)
+{
+	auto_err struct err e = ERR_INIT;
+	struct app *app;
+
+	if (cli_app(cli, &app) < 0)
+		return EXIT_FAILED;
+	return audit_seal_accept(app, cli_opt(args, "--reason"), &e) < 0 ? cli_fail(cli, &e)
+									 : EXIT_DONE;
+}
+
+static const struct cli_option accept_options[] = {
+	{"--reason", 0, "TEXT", "why records are missing: it is recorded", .required = true},
+	{NULL},
+};
+
+const struct cli_command cmd_audit_accept = {
+	.name = "audit accept",
+	.summary = "go on with an audit log that lacks records",
+	.help = "After the database was restored from an older copy, the log ends before the last\n"
+		"checkpoint, and no new one is made. This command records what is missing and the\n"
+		"reason, and begins a new generation of checkpoints. A log whose own chain is\n"
+		"broken is not accepted.\n"
+		"\n"
+		"Example:\n"
+		"  kiln audit accept --reason 'restored the backup of Sunday night'\n",
+	.options = accept_options,
+	.run = run_accept,
 };

@@ -110,6 +110,7 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_operation_cancel,
 	&cmd_audit_list,
 	&cmd_audit_verify,
+	&cmd_audit_accept,
 	&cmd_platform_list,
 	&cmd_platform_make,
 	&cmd_region_list,

@@ -8,7 +8,7 @@
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/target.h"
-#include "providers/app.h"
+#include "providers/audit_seal.h"
 #include "providers/roles.h"
 
 /* What the signal handler reaches; nothing else uses it. */
@@ -122,6 +122,8 @@ int main(int argc, char **argv)
 		status = dispatch(&cli, &p);
 	}
 	target_free(cli.target);
+	if (cli.app)
+		audit_seal_end(cli.app);
 	app_close(cli.app);
 	if (cli.cancel.event_fd >= 0)
 		cancel_done(&cli.cancel);

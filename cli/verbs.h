@@ -30,7 +30,7 @@ extern const struct cli_command cmd_gallery_list, cmd_gallery_show, cmd_gallery_
 extern const struct cli_command cmd_template_list, cmd_template_show, cmd_template_create,
 	cmd_template_run, cmd_template_cancel, cmd_template_delete, cmd_template_outputs;
 extern const struct cli_command cmd_image_list, cmd_image_show, cmd_image_delete;
-extern const struct cli_command cmd_audit_list, cmd_audit_verify;
+extern const struct cli_command cmd_audit_list, cmd_audit_verify, cmd_audit_accept;
 extern const struct cli_command cmd_login;
 extern const struct cli_command cmd_context_list, cmd_context_use;
 extern const struct cli_command cmd_logout;

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "base/mem.h"
+#include "base/signkey.h"
 #include "base/timeutil.h"
 #include "login/internal.h"
 #include "meta/identity.h"
@@ -26,7 +27,6 @@
 #define KEY_END_US   (32 * DAY_US)
 #define OVERLAP_US   ((REFRESH_LIFE_S + JWT_SKEW_S) * INT64_C(1000000))
 #define KNOWN_MAX    32 /* public keys kept in memory */
-#define PEM_MAX      16384
 
 struct known {
 	char *kid;
@@ -58,48 +58,6 @@ void token_public_done(struct token_public *p)
 static char *key_path(const struct login *l, const char *kid)
 {
 	return strf("%s/%s.pem", l->config.dir, kid);
-}
-
-static int private_read(const char *path, EVP_PKEY **ret, struct err *err)
-{
-	auto_buf struct buf text = BUF_INIT(PEM_MAX);
-	struct stat st;
-	BIO *bio;
-	int r;
-
-	if (lstat(path, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
-		return err_set(err, -EACCES,
-			       "%s: a private key must be a file that only its owner"
-			       " may read (mode 0600)",
-			       path);
-	r = file_read_all(path, &text, err);
-	if (r < 0)
-		return r;
-	bio = BIO_new_mem_buf(text.data, (int) text.len);
-	*ret = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-	BIO_free(bio);
-	ERR_clear_error();
-	mem_wipe(text.data, text.len);
-	return *ret ? 0 : err_set(err, -EBADMSG, "%s: not a private key", path);
-}
-
-static int private_write(const char *path, EVP_PKEY *key, struct err *err)
-{
-	BIO *bio = BIO_new(BIO_s_secmem());
-	char *text = NULL;
-	long n;
-	int r = -ENOMEM;
-
-	if (bio && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
-		n = BIO_get_mem_data(bio, &text);
-		r = file_write_atomic(path, text, (size_t) n, 0600, err);
-	} else {
-		(void) err_set(err, r, "a key that signs tokens");
-	}
-	BIO_free(bio);
-	return r;
 }
 
 /* ---- Making one ----------------------------------------------------------------------------- */
@@ -186,7 +144,7 @@ static int key_make(struct login *l, struct keyring *k, struct err *err)
 		return r;
 	path = key_path(l, k->kid);
 	/* The file first: a row without one would be believed and never used. */
-	r = path ? private_write(path, k->key, err) : -ENOMEM;
+	r = path ? pkey_write(path, k->key, err) : -ENOMEM;
 	return r < 0 ? r : row_write(l, k, public, err);
 }
 
@@ -216,7 +174,7 @@ static int consider(void *arg, const struct token_key *row)
 
 	if (!path)
 		return err_set(s->err, -ENOMEM, "out of memory");
-	r = private_read(path, &key, s->err);
+	r = pkey_read(path, &key, s->err);
 	if (r == -ENOENT)
 		return 0; /* another host's */
 	if (r < 0)

@@ -111,10 +111,20 @@ int audit_add(struct meta *m, const json_t *record, struct err *err)
 struct verify {
 	struct audit_head at;
 	const struct audit_head *expect;
-	bool met; /* @expect was found */
+	size_t n;
 	unsigned rows;
 	struct err *err;
 };
+
+static int check_expected(const struct verify *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (v->expect[i].seq == v->at.seq && !digest_eq(&v->expect[i].hash, &v->at.hash))
+			return err_set(v->err, -EBADMSG,
+				       "audit row %lld differs from the head noted earlier",
+				       (long long) v->at.seq);
+	return 0;
+}
 
 static int row_verify(void *arg, const struct db_row *row)
 {
@@ -139,17 +149,11 @@ static int row_verify(void *arg, const struct db_row *row)
 			       "audit row %lld does not carry its number", (long long) seq);
 	v->at = (struct audit_head){seq, have};
 	v->rows++;
-	if (v->expect && v->expect->seq == seq) {
-		v->met = true;
-		if (!digest_eq(&v->expect->hash, &have))
-			return err_set(v->err, -EBADMSG,
-				       "audit row %lld differs from the head noted earlier",
-				       (long long) seq);
-	}
-	return 0;
+	return check_expected(v);
 }
 
-static int verify_all(struct meta *m, struct verify *v, struct err *err)
+/* From @v->at to the end. */
+static int verify_rest(struct meta *m, struct verify *v, struct err *err)
 {
 	struct audit_head head;
 	int r = 0;
@@ -170,23 +174,65 @@ static int verify_all(struct meta *m, struct verify *v, struct err *err)
 	if (head.seq != v->at.seq || !digest_eq(&head.hash, &v->at.hash))
 		return err_set(err, -EBADMSG, "the audit log ends at row %lld, its head says %lld",
 			       (long long) v->at.seq, (long long) head.seq);
-	if (v->expect && v->expect->seq > 0 && !v->met)
-		return err_set(err, -EBADMSG, "audit rows up to %lld are gone",
-			       (long long) v->expect->seq);
+	for (size_t i = 0; i < v->n; i++)
+		if (v->expect[i].seq > v->at.seq)
+			return err_set(err, -EBADMSG, "audit rows up to %lld are gone",
+				       (long long) v->expect[i].seq);
 	return 0;
 }
 
-int audit_verify(struct meta *m, const struct audit_head *expect, int64_t *ret_rows,
+int audit_verify(struct meta *m, const struct audit_head *expect, size_t n, int64_t *ret_rows,
 		 struct err *err)
 {
-	struct verify v = {.expect = expect, .err = err};
+	struct verify v = {.expect = expect, .n = n, .err = err};
 	int r = db_begin_read(meta_db(m), err); /* rows and head as of one moment */
 
 	if (r < 0)
 		return r;
-	r = tx_end(m, verify_all(m, &v, err), err);
+	r = tx_end(m, verify_rest(m, &v, err), err);
 	if (r >= 0 && ret_rows)
 		*ret_rows = v.at.seq;
+	return r;
+}
+
+static int row_hash(void *arg, const struct db_row *row)
+{
+	struct digest *d = arg;
+	const char *hex = db_col_text(row, 0);
+
+	return hex && digest_parse(hex, d) >= 0 ? 1 : -EBADMSG;
+}
+
+static int extend(struct meta *m, struct verify *v, struct err *err)
+{
+	struct db_value p[] = {DBI(v->at.seq)};
+	struct digest have = {0};
+	int r = v->at.seq == 0 ? 1
+			       : db_query(meta_db(m), "SELECT hash FROM audit WHERE seq = ?", p, 1,
+					  row_hash, &have, NULL, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return err_set(err, -EBADMSG, "audit rows up to %lld are gone",
+			       (long long) v->at.seq);
+	if (!digest_eq(&have, &v->at.hash))
+		return err_set(err, -EBADMSG, "audit row %lld differs from the head noted earlier",
+			       (long long) v->at.seq);
+	return verify_rest(m, v, err);
+}
+
+int audit_extend(struct meta *m, const struct audit_head *from, struct audit_head *ret,
+		 struct err *err)
+{
+	struct verify v = {.at = *from, .err = err};
+	int r = db_begin_read(meta_db(m), err);
+
+	if (r < 0)
+		return r;
+	r = tx_end(m, extend(m, &v, err), err);
+	if (r >= 0)
+		*ret = v.at;
 	return r;
 }
 

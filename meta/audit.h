@@ -25,9 +25,15 @@ struct audit_head {
 };
 int audit_head(struct meta *m, struct audit_head *ret, struct err *err);
 
-/** audit_verify() - walk the chain from the start. @expect (may be NULL): a head noted earlier,
- *  which must still be in the chain. -EBADMSG: the message says which row is wrong and how. */
-int audit_verify(struct meta *m, const struct audit_head *expect, int64_t *ret_rows,
+/** audit_verify() - walk the chain from the start. @expect: @n heads noted earlier, which must
+ *  still be in the chain (number 0 always is). -EBADMSG: the message says which row is wrong and
+ *  how. */
+int audit_verify(struct meta *m, const struct audit_head *expect, size_t n, int64_t *ret_rows,
+		 struct err *err);
+
+/** audit_extend() - walk it from a head noted earlier, which is believed, to its present one.
+ *  -EBADMSG: it does not follow from @from. Costs what was added since. */
+int audit_extend(struct meta *m, const struct audit_head *from, struct audit_head *ret,
 		 struct err *err);
 
 /** audit_each() - records with number > @after, ascending, as {"seq","time",...}; at most @limit.

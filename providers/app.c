@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "meta/audit.h"
 #include "providers/app_dir.h"
 #include "providers/identity.h"
 #include "providers/blob.h"
@@ -18,6 +19,7 @@ static int app_meta(struct app *a, struct err *err)
 	const char *url = json_str_at(a->config, "database");
 	int64_t n = json_int_at(a->config, "limits.databaseConnections", 0);
 	auto_free char *own = NULL;
+	struct audit_head head;
 	int r;
 
 	if (!url) {
@@ -31,7 +33,9 @@ static int app_meta(struct app *a, struct err *err)
 		return err_ctx(err, r, "database");
 	if (n > 0)
 		meta_limit(a->meta, (unsigned) n);
-	return 0;
+	r = audit_head(a->meta, &head, err);
+	a->sealed_seq = r < 0 ? 0 : head.seq;
+	return r < 0 ? r : 0;
 }
 
 static int app_journal(struct app *a, struct err *err)

@@ -40,6 +40,10 @@ struct app {
 	struct arm *arm;
 	struct arm_principal owner; /* the in-process caller */
 
+	int64_t sealed_seq;  /* audit records that have a checkpoint; audit_seal.h */
+	int64_t seal_due_ns; /* of the monotonic clock: the next one, if there are more */
+	unsigned rounds;     /* of chores, of the one thread that does them */
+
 	bool serving;              /* app_open_serving(): no store, no journal */
 	bool created;              /* this call made the data directory */
 	char *owner_name;          /* what @owner.name points to */

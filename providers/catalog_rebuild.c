@@ -12,6 +12,7 @@
 #include "base/timeutil.h"
 #include "meta/audit.h"
 #include "meta/resources.h"
+#include "providers/audit_seal.h"
 #include "providers/disk_set.h"
 #include "providers/registry.h"
 #include "providers/soft_delete.h"
@@ -597,6 +598,18 @@ static int write_all(struct rebuild *w, struct err *err)
 	return r;
 }
 
+/* The audit log begins anew, or where the older copy ended; whoever rebuilds knows that. */
+static int accept_audit(struct app *a, const char *region, struct err *err)
+{
+	auto_free char *why = strf("the catalog was rebuilt from region %s", region);
+	int r = why ? audit_seal_accept(a, why, err) : no_memory(err);
+
+	if (r != -EALREADY)
+		return r;
+	err_done(err);
+	return 0;
+}
+
 int catalog_rebuild(struct app *a, const char *region, struct cancel *cancel, catalog_note_fn *fn,
 		    void *arg, struct catalog_rebuilt *ret, struct err *err)
 {
@@ -619,6 +632,8 @@ int catalog_rebuild(struct app *a, const char *region, struct cancel *cancel, ca
 		r = write_all(&w, err);
 	if (r >= 0)
 		r = store_recover_end(a->store, err);
+	if (r >= 0)
+		r = accept_audit(a, region, err);
 	for (size_t i = 0; i < w.n; i++)
 		entry_done(&w.v[i]);
 	free(w.v);

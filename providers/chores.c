@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "providers/audit_seal.h"
 #include "providers/soft_delete.h"
 #include "providers/triggers.h"
 #include "providers/upload.h"
@@ -26,23 +27,39 @@ static int heal(struct app *a, struct err *err)
 	return r;
 }
 
-static const struct {
+struct chore {
 	const char *name;
 	int (*run)(struct app *a, struct err *err);
-} chores[] = {
-	{"uploads", upload_sweep},
-	{"soft-deleted", soft_delete_purge},
-	{"triggers", triggers_look},
-	{"records", expire_records},
-	{"heal", heal},
 };
+
+static void run_chore(struct app *a, const struct chore *c)
+{
+	auto_err struct err e = ERR_INIT;
+
+	if (c->run(a, &e) < 0)
+		log_warn("chore.failed", "chore=%s error=%s", c->name, err_str(&e));
+}
 
 void app_chores(void *app)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(chores); i++) {
-		auto_err struct err e = ERR_INIT;
+	static const struct chore chores[] = {
+		{"uploads", upload_sweep},
+		{"soft-deleted", soft_delete_purge},
+		{"triggers", triggers_look},
+		{"records", expire_records},
+		{"heal", heal},
+	};
 
-		if (chores[i].run(app, &e) < 0)
-			log_warn("chore.failed", "chore=%s error=%s", chores[i].name, err_str(&e));
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(chores); i++)
+		run_chore(app, &chores[i]);
+}
+
+void app_tick(void *app)
+{
+	static const struct chore audit = {"audit", audit_seal_look};
+	struct app *a = app;
+
+	run_chore(a, &audit);
+	if (a->ticks++ % CHORES_TICKS == 0)
+		app_chores(a);
 }

@@ -169,8 +169,8 @@ static int delete_object(void *arg, const char *key, uint64_t bytes)
 
 int store_region_forget(struct store *s, unsigned region, bool delete_data, struct err *err)
 {
-	static const char *const all[] = {"packs/",  "manifests/",  "catalog/",
-					  "epochs/", "statements/", "quarantine/"};
+	static const char *const all[] = {"packs/",      "manifests/",  "catalog/", "epochs/",
+					  "statements/", "quarantine/", "marks/"};
 	struct region *g;
 	int r = store_region_check(s, region, err);
 

@@ -24,8 +24,8 @@ struct cached_fd {
 	uint64_t used; /* clock of the last use */
 };
 
-static const char *const top_dirs[] = {"packs", "manifests", "catalog",   "quarantine",
-				       "tmp",   "epochs",    "statements"};
+static const char *const top_dirs[] = {"packs", "manifests", "catalog",    "quarantine",
+				       "tmp",   "epochs",    "statements", "marks"};
 #define SHARDS 256 /* by two hex digits, below a top directory */
 
 struct region_dir {

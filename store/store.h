@@ -254,6 +254,19 @@ typedef int store_catalog_fn(void *arg, const char *resource_id, uint64_t revisi
 int store_catalog_list(struct store *s, unsigned region, store_catalog_fn *fn, void *arg,
 		       struct err *err);
 
+/* Marks: small signed texts of others ("audit.…") that a region only keeps, by flat names. */
+/** store_mark_put() - durable; -EEXIST: never changed. */
+int store_mark_put(struct store *s, unsigned region, const char *name, const char *text,
+		   struct err *err);
+/** store_mark_get() - appended to @out, whose maximum bounds it. 0, -ENOENT, ... */
+int store_mark_get(struct store *s, unsigned region, const char *name, struct buf *out,
+		   struct err *err);
+int store_mark_remove(struct store *s, unsigned region, const char *name, struct err *err);
+/** store_mark_list() - names in any order; a negative return of @fn ends it. */
+typedef int store_mark_fn(void *arg, const char *name);
+int store_mark_list(struct store *s, unsigned region, store_mark_fn *fn, void *arg,
+		    struct err *err);
+
 /** store_usage() - bytes of packs per region and counts, for stats. */
 int store_usage(struct store *s, unsigned region, json_t **ret, struct err *err);
 

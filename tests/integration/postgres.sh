@@ -162,6 +162,12 @@ check "without its server a command fails and says why" unreachable
 check "PostgreSQL again" pg_start
 check "everything is still there" same Succeeded "$(state a $V/1.0.0)"
 check "the group goes with all in it" on b rest DELETE $GROUP --api-version 2021-04-01 --wait
+check "the audit log holds the checkpoints of one host" on a audit verify
+check "and those of the other" on b audit verify
+psql_ -c "UPDATE audit SET record = replace(record, 'PUT', 'GET') WHERE seq = 2" >/dev/null
+check "a changed record is found" status 1 on b audit verify
+psql_ -c "UPDATE audit SET record = replace(record, 'GET', 'PUT') WHERE seq = 2" >/dev/null
+check "and was the only one" on b audit verify
 check "nothing is left of it" same 0 "$(psql_ -c "SELECT COUNT(*) FROM resource WHERE key LIKE '%/resourcegroups/pg%'")"
 secret() {
 	sed -i 's,postgres://kiln@/,postgres://kiln:hunter2@/,' "$own/b/kiln.yaml"

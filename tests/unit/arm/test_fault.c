@@ -58,7 +58,7 @@ static void sweep(struct world *w, const char *method, const char *more, int cre
 			break;
 	}
 	assert_true(n > 20 && n < 20000);
-	assert_int_equal(audit_verify(w->meta, NULL, NULL, NULL), 0);
+	assert_int_equal(audit_verify(w->meta, NULL, 0, NULL, NULL), 0);
 }
 
 static void put_without_a_job(void **state)
@@ -107,7 +107,7 @@ static void work(void **state)
 		if (armed)
 			break;
 	}
-	assert_int_equal(audit_verify(w->meta, NULL, NULL, NULL), 0);
+	assert_int_equal(audit_verify(w->meta, NULL, 0, NULL, NULL), 0);
 }
 
 int main(void)

@@ -602,7 +602,7 @@ static void acknowledged_changes_survive(void **state)
 		while (read(fd, &more, 1) == 1)
 			last = more; /* acknowledged before the signal arrived */
 		(void) close(fd);
-		assert_int_equal(audit_verify(w->meta, NULL, NULL, NULL), 0);
+		assert_int_equal(audit_verify(w->meta, NULL, 0, NULL, NULL), 0);
 		for (unsigned i = 0; i <= last + 1; i++) {
 			auto_json json_t *j = NULL;
 

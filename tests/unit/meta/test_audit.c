@@ -51,7 +51,7 @@ static void assert_bad(struct meta *m, const struct audit_head *expect, const ch
 {
 	auto_err struct err err = ERR_INIT;
 
-	assert_int_equal(audit_verify(m, expect, NULL, &err), -EBADMSG);
+	assert_int_equal(audit_verify(m, expect, expect != NULL, NULL, &err), -EBADMSG);
 	if (!strstr(err_str(&err), says))
 		print_error("%s\n", err_str(&err));
 	assert_non_null(strstr(err_str(&err), says));
@@ -64,14 +64,14 @@ static void whole(void **state)
 	struct audit_head head;
 	int64_t rows = -1;
 
-	assert_int_equal(audit_verify(m, NULL, &rows, NULL), 0);
+	assert_int_equal(audit_verify(m, NULL, 0, &rows, NULL), 0);
 	assert_int_equal(rows, 0);
 	for (int i = 1; i <= 1100; i++) /* more than two pages */
 		add(m, i);
 	assert_int_equal(audit_head(m, &head, NULL), 0);
 	assert_int_equal(head.seq, 1100);
 	add(m, 1101);
-	assert_int_equal(audit_verify(m, &head, &rows, NULL), 0);
+	assert_int_equal(audit_verify(m, &head, 1, &rows, NULL), 0);
 	assert_int_equal(rows, 1101);
 	meta_close(m);
 }
@@ -85,7 +85,7 @@ static void rolled_back_rows_leave_no_gap(void **state)
 	add(m, 99);
 	meta_rollback(m);
 	add(m, 6);
-	assert_int_equal(audit_verify(m, NULL, &rows, NULL), 0);
+	assert_int_equal(audit_verify(m, NULL, 0, &rows, NULL), 0);
 	assert_int_equal(rows, ROWS + 1);
 	meta_close(m);
 }
@@ -134,7 +134,7 @@ static void cut_off_with_its_head(void **state)
 	tamper(m, "DELETE FROM audit WHERE seq = 5");
 	tamper(m, "UPDATE audit_head SET seq = 4,"
 		  " hash = (SELECT hash FROM audit WHERE seq = 4)");
-	assert_int_equal(audit_verify(m, NULL, NULL, NULL), 0);
+	assert_int_equal(audit_verify(m, NULL, 0, NULL, NULL), 0);
 	assert_bad(m, &noted, "rows up to 5 are gone");
 }
 
@@ -148,7 +148,7 @@ static void rewritten_with_its_head(void **state)
 	tamper(m, "UPDATE audit_head SET seq = 4,"
 		  " hash = (SELECT hash FROM audit WHERE seq = 4)");
 	add(m, 55);
-	assert_int_equal(audit_verify(m, NULL, NULL, NULL), 0);
+	assert_int_equal(audit_verify(m, NULL, 0, NULL, NULL), 0);
 	assert_bad(m, &noted, "row 5 differs from the head noted earlier");
 }
 

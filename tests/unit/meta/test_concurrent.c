@@ -148,7 +148,7 @@ static void writers_do_not_interleave(void **state)
 	assert_true(s.done > 0);
 	assert_int_equal(number(s.pool[1], "SELECT COUNT(*) FROM thing"), s.done);
 	assert_int_equal(number(s.pool[1], "SELECT value FROM meta_counter"), s.done);
-	assert_int_equal(audit_verify(s.pool[0], NULL, &rows, NULL), 0);
+	assert_int_equal(audit_verify(s.pool[0], NULL, 0, &rows, NULL), 0);
 	assert_int_equal(rows, s.done);
 	close_pools(&s);
 }

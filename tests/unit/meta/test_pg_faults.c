@@ -100,7 +100,7 @@ static void assert_whole(struct world *w)
 {
 	int64_t rows = -1;
 
-	assert_int_equal(audit_verify(w->near, NULL, &rows, NULL), 0);
+	assert_int_equal(audit_verify(w->near, NULL, 0, &rows, NULL), 0);
 	assert_int_equal(rows, w->committed);
 	assert_int_equal(number(w->near, "SELECT COUNT(*) FROM resource"), w->committed);
 }

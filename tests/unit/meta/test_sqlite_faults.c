@@ -285,7 +285,7 @@ static void assert_sound(struct meta *m, const struct tally *t)
 {
 	int64_t rows = -1;
 
-	assert_int_equal(audit_verify(m, NULL, &rows, NULL), 0);
+	assert_int_equal(audit_verify(m, NULL, 0, &rows, NULL), 0);
 	assert_int_equal(rows, t->committed);
 }
 
