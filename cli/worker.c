@@ -80,9 +80,9 @@ static int work_on(struct working *w, struct app *a, struct err *err)
 		.arm = a->arm,
 		.wake_fd = -1,
 		.cancel = &w->stop,
-		.chores = app_chores,
+		.chores = app_tick,
 		.chores_arg = a,
-		.chores_ms = CHORES_MS,
+		.chores_ms = TICK_MS,
 	};
 	auto_fd int wake = -1;
 	int r = settings_read(a->config, &set, err);

@@ -42,7 +42,7 @@ struct app {
 
 	int64_t sealed_seq;  /* audit records that have a checkpoint; audit_seal.h */
 	int64_t seal_due_ns; /* of the monotonic clock: the next one, if there are more */
-	unsigned rounds;     /* of chores, of the one thread that does them */
+	unsigned ticks;      /* chores.h; of the one thread that does them */
 
 	bool serving;              /* app_open_serving(): no store, no journal */
 	bool created;              /* this call made the data directory */
