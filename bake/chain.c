@@ -14,13 +14,15 @@
 #define SNAPSHOT_MS 120000
 #define STOP_MS     5000
 
-static int chain_new(const struct chain_spec *spec, struct chain **ret, struct err *err)
+int chain_new(const struct chain_spec *spec, struct chain **ret, struct err *err)
 {
 	struct chain *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return err_set(err, -ENOMEM, "overlay chain");
 	c->pidfd = c->life_fd = c->disk_fd = c->loop_fd = c->mount_fd = c->root_fd = -1;
+	c->fuse_pidfd = c->fuse_life = -1;
+	c->userspace = spec->userspace;
 	c->journal = spec->journal;
 	c->cancel = spec->cancel;
 	c->size_bytes = spec->grow_to_bytes > spec->base_bytes ? spec->grow_to_bytes / 512 * 512
@@ -75,6 +77,9 @@ void chain_close(struct chain *c)
 	free(c->overlays);
 	free(c->overlay_entries);
 	free(c->export_path);
+	if (c->mount_point)
+		(void) rmdir(c->mount_point);
+	free(c->mount_point);
 	free(c->scratch);
 	free(c);
 }
@@ -212,23 +217,40 @@ static int freeze_and_snapshot(struct chain *c, struct chain_sealed *s, struct e
 	return r;
 }
 
-int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err)
+/* Not mounted is better than frozen: nothing else knows when fuse2fs has written all. */
+static int seal_userspace(struct chain *c, struct chain_sealed *s, struct err *err)
+{
+	int r = chain_user_umount(c, err);
+
+	if (r == 0)
+		r = seal_frozen(c, s, err);
+	return r == 0 ? chain_user_mount(c, err) : r;
+}
+
+static int seal_mounted(struct chain *c, struct chain_sealed *s, struct err *err)
 {
 	struct fstrim_range all = {.len = UINT64_MAX};
+	int r = 0;
+
+	if (syncfs(c->root_fd) < 0)
+		r = err_set(err, -errno, "sync the root: %s", strerror(errno));
+	if (r == 0 && ioctl(c->root_fd, FITRIM, &all) < 0)
+		r = err_set(err, -errno, "trim the root: %s", strerror(errno));
+	if (r == 0)
+		r = cancel_check(c->cancel);
+	return r == 0 ? freeze_and_snapshot(c, s, err) : r;
+}
+
+int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err)
+{
 	struct chain_sealed s = {.path = strdup(c->overlays[c->n_overlays - 1])};
 	int r;
 
 	if (!s.path)
 		return err_set(err, -ENOMEM, "snapshot");
 	r = chain_overlay_new(c, err);
-	if (r == 0 && syncfs(c->root_fd) < 0)
-		r = err_set(err, -errno, "sync the root: %s", strerror(errno));
-	if (r == 0 && ioctl(c->root_fd, FITRIM, &all) < 0)
-		r = err_set(err, -errno, "trim the root: %s", strerror(errno));
 	if (r == 0)
-		r = cancel_check(c->cancel);
-	if (r == 0)
-		r = freeze_and_snapshot(c, &s, err);
+		r = c->userspace ? seal_userspace(c, &s, err) : seal_mounted(c, &s, err);
 	if (r < 0) {
 		c->broken = true; /* an overlay may be half in the chain */
 		chain_sealed_done(&s);

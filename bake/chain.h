@@ -12,6 +12,7 @@
 #ifndef KILN_BAKE_CHAIN_H
 #define KILN_BAKE_CHAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bake/fsmap.h"
@@ -30,6 +31,8 @@ struct chain_spec {
 	const char *scratch;   /* directory for overlays and mount points; exists */
 	struct journal *journal;
 	struct cancel *cancel; /* may be NULL */
+	bool userspace;        /* the root's file system is not this kernel's to read */
+	const char *sealed;    /* chain_scrub(): this overlay, read only, in place of a new one */
 };
 
 /**
@@ -76,5 +79,14 @@ int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err);
 int chain_commit(const struct chain *c, const struct chain_sealed *s, struct store_session *ss,
 		 unsigned region, const struct disk_ref *parent, struct disk_ref *ret,
 		 struct store_stats *stats, struct err *err);
+
+/**
+ * chain_scrub() - zero in a sealed overlay what holds nothing, as chain_commit() does
+ * @spec: the disk below it, and the overlay itself; others may read it meanwhile
+ *
+ * Only where the root is an ext4; else nothing is done and *@ret_done is false.
+ */
+int chain_scrub(const struct chain_spec *spec, const struct store_extent *extents, size_t n,
+		bool *ret_done, struct err *err);
 
 #endif

@@ -77,23 +77,25 @@ static json_t *nbd_node(const struct chain_spec *spec)
 			 spec->export_name ? spec->export_name : "", "read-only", true);
 }
 
-static json_t *file_node(const char *path, const char *name)
+/* A sealed overlay is another program's to lock. */
+static json_t *file_node(const char *path, const char *name, bool ro)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:b}}", "driver", "file", "node-name", name,
-			 "filename", path, "discard", "unmap", "cache", "no-flush", true);
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:b}, s:b, s:s}", "driver", "file", "node-name",
+			 name, "filename", path, "discard", "unmap", "cache", "no-flush", true,
+			 "read-only", ro, "locking", ro ? "off" : "auto");
 }
 
-static json_t *qcow2_node(const char *file, const char *backing, const char *name)
+static json_t *qcow2_node(const char *file, const char *backing, const char *name, bool ro)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:b}}", "driver", "qcow2", "node-name", name,
-			 "file", file, "backing", backing, "discard", "unmap", "cache", "no-flush",
-			 true);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:b}, s:b}", "driver", "qcow2", "node-name",
+			 name, "file", file, "backing", backing, "discard", "unmap", "cache",
+			 "no-flush", true, "read-only", ro);
 }
 
-static json_t *fuse_export(const char *path)
+static json_t *fuse_export(const char *path, bool ro)
 {
 	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "type", "fuse", "id", "disk", "node-name",
-			 "q0", "mountpoint", path, "writable", true);
+			 "q0", "mountpoint", path, "writable", !ro);
 }
 
 /* Text of a node description; steals @j. */
@@ -123,12 +125,14 @@ static int make_export_file(struct chain *c, struct err *err)
 static int spawn_daemon(struct chain *c, const struct chain_spec *spec, int qmp_fd, int life_fd,
 			int log_fd, struct err *err)
 {
+	bool ro = spec->sealed != NULL;
+	const char *disk = ro ? spec->sealed : c->overlays[0];
 	auto_free char *daemon = NULL, *life = strf("%d", life_fd), *keep = strf("%d", qmp_fd);
 	auto_free char *chardev = strf("socket,id=qmp,fd=%d", qmp_fd);
 	auto_free char *nbd = take_text(nbd_node(spec));
-	auto_free char *file = take_text(file_node(c->overlays[0], "f0"));
-	auto_free char *qcow2 = take_text(qcow2_node("f0", "base", "q0"));
-	auto_free char *fuse = take_text(fuse_export(c->export_path));
+	auto_free char *file = take_text(file_node(disk, "f0", ro));
+	auto_free char *qcow2 = take_text(qcow2_node("f0", "base", "q0", ro));
+	auto_free char *fuse = take_text(fuse_export(c->export_path, ro));
 	int r = proc_find("qemu-storage-daemon", "qemu-system-common", &daemon, err);
 
 	if (r < 0)
@@ -187,14 +191,14 @@ static int explain(int r, int log_fd, struct err *err)
 	return err_ctx(err, r, "qemu-storage-daemon: %s", text);
 }
 
-static int open_disk(struct chain *c, struct err *err)
+static int open_disk(struct chain *c, bool ro, struct err *err)
 {
 	auto_free char *path = strf("/proc/%d/root%s", (int) c->pid, c->export_path);
 	struct stat st;
 
 	if (!path)
 		return err_set(err, -ENOMEM, "disk path");
-	c->disk_fd = open(path, O_RDWR | O_CLOEXEC);
+	c->disk_fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (c->disk_fd < 0 || fstat(c->disk_fd, &st) < 0)
 		return err_set(err, -errno, "open the exported disk: %s", strerror(errno));
 	if ((uint64_t) st.st_size != c->size_bytes)
@@ -208,7 +212,7 @@ int chain_daemon_start(struct chain *c, const struct chain_spec *spec, struct er
 	auto_fd int log_fd = -1, life_read = -1, theirs = -1;
 	int pair[2], life[2], r;
 
-	r = chain_overlay_new(c, err);
+	r = spec->sealed ? 0 : chain_overlay_new(c, err);
 	if (r == 0)
 		r = make_export_file(c, err);
 	if (r < 0)
@@ -231,7 +235,7 @@ int chain_daemon_start(struct chain *c, const struct chain_spec *spec, struct er
 	r = qmp_open(pair[0], CHAIN_QMP_MS, c->cancel, &c->qmp, err);
 	if (r < 0)
 		return explain(r, log_fd, err);
-	return open_disk(c, err);
+	return open_disk(c, spec->sealed, err);
 }
 
 void chain_daemon_stop(struct chain *c)

@@ -36,9 +36,17 @@ struct chain {
 	struct journal_entry *loop_entry;
 	struct fsmap before; /* what held nothing at the last seal, or at the start */
 	bool broken;
+	/* root in user space */
+	bool userspace;
+	char *mount_point;
+	pid_t fuse_pid;
+	int fuse_pidfd, fuse_life; /* closing fuse_life ends it */
+	struct journal_entry *fuse_entry;
 };
 
-/** chain_daemon_start() - the storage daemon with the first overlay exported; sets disk_fd. */
+int chain_new(const struct chain_spec *spec, struct chain **ret, struct err *err);
+/** chain_daemon_start() - the storage daemon with the first overlay, or the sealed one, exported;
+ * sets disk_fd. */
 int chain_daemon_start(struct chain *c, const struct chain_spec *spec, struct err *err);
 /** chain_daemon_stop() - end it; safe when not started. */
 void chain_daemon_stop(struct chain *c);
@@ -50,6 +58,9 @@ int chain_find_root(struct chain *c, uint64_t base_bytes, struct err *err);
 /** chain_mount() - loop device and detached mount; @grow resizes the file system to its partition.
  */
 int chain_mount(struct chain *c, bool grow, struct err *err);
+/* chain_user.c: the same in user space; the file system is clean after chain_user_umount(). */
+int chain_user_mount(struct chain *c, struct err *err);
+int chain_user_umount(struct chain *c, struct err *err);
 /** chain_umount() - safe when not mounted. */
 void chain_umount(struct chain *c);
 

@@ -195,25 +195,37 @@ static int grow_fs(struct chain *c, struct err *err)
 		     : 0;
 }
 
+static void detach_loop(struct chain *c)
+{
+	closep(&c->loop_fd); /* the last user: detaches */
+	c->loop_fd = -1;
+	journal_drop(c->loop_entry);
+	c->loop_entry = NULL;
+}
+
 int chain_mount(struct chain *c, bool grow, struct err *err)
 {
-	int r = attach_loop(c, err);
+	int r = c->userspace && !grow ? 0 : attach_loop(c, err);
 
 	if (r == 0 && grow)
 		r = grow_fs(c, err);
+	if (r == 0 && c->userspace)
+		detach_loop(c); /* whole blocks of its own cache must not meet fuse2fs's */
 	if (r == 0)
 		r = fsmap_read(c->disk_fd, c->part_offset, c->part_bytes, &c->before, err);
-	if (r == 0)
-		r = mount_detached(c, err);
-	return r;
+	if (r < 0)
+		return r;
+	return c->userspace ? chain_user_mount(c, err) : mount_detached(c, err);
 }
 
 void chain_umount(struct chain *c)
 {
+	auto_err struct err ignored = ERR_INIT; /* what was not sealed is thrown away */
+
+	if (c->userspace)
+		(void) chain_user_umount(c, &ignored);
 	closep(&c->root_fd);
 	closep(&c->mount_fd);
-	closep(&c->loop_fd); /* the last user: detaches */
-	c->root_fd = c->mount_fd = c->loop_fd = -1;
-	journal_drop(c->loop_entry);
-	c->loop_entry = NULL;
+	c->root_fd = c->mount_fd = -1;
+	detach_loop(c);
 }

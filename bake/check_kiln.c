@@ -118,7 +118,7 @@ static int check_environment(const json_t *env, struct err *err)
 int check_kiln(const json_t *k, struct err *err)
 {
 	static const char *const places[] = {"vm", "container", NULL};
-	static const char *const executors[] = {"container", NULL};
+	static const char *const executors[] = {"auto", "container", "vm", NULL};
 	const json_t *v = json_object_get(k, "refresh");
 	int r = check_known(k, kiln_fields, "properties.kiln", err);
 

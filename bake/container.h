@@ -35,14 +35,17 @@ int policy_remove(int rootfd, struct policy *p, struct err *err);
 
 /* A proxy process for one step. */
 struct step_proxy;
+/** step_proxy_listen() - a proxy on a listening socket (borrowed) of the caller's. */
+int step_proxy_listen(const struct container *c, const struct executor_net *net, int listen_fd,
+		      struct step_proxy **ret, struct err *err);
 /** step_proxy_start() - @ret_net_fd: what the sandbox sends the listening socket over; the
  *  caller closes it after the step, which ends the proxy. */
 int step_proxy_start(const struct container *c, const struct executor_net *net,
 		     struct step_proxy **ret, int *ret_net_fd, struct err *err);
 void step_proxy_stop(struct step_proxy *p); /* NULL is fine */
 
-/** container_env() - the fixed environment, overridden by @given, with the proxy when @net; new
- *  vector or NULL when memory ran out. */
-char **container_env(const char *const *given, bool net);
+/** container_env() - the fixed environment, overridden by @given, with the proxy at @proxy
+ *  ("HOST:PORT", NULL = none); new vector or NULL when memory ran out. */
+char **container_env(const char *const *given, const char *proxy);
 
 #endif

@@ -49,12 +49,12 @@ static void *read_reports(void *arg)
 	return NULL;
 }
 
-static int build_argv(const struct executor_net *net, int recv_fd, int report_fd, char ***argv)
+static int build_argv(const struct executor_net *net, const char *how, int sock_fd, int report_fd,
+		      char ***argv)
 {
-	auto_free char *recv_arg = strf("%d", recv_fd), *report_arg = strf("%d", report_fd);
-	const char *head[] = {proc_self_exe(), "proxy",       "--recv-fd",
-			      recv_arg,        "--report-fd", report_arg};
-	int r = recv_arg && report_arg ? 0 : -ENOMEM;
+	auto_free char *sock_arg = strf("%d", sock_fd), *report_arg = strf("%d", report_fd);
+	const char *head[] = {proc_self_exe(), "proxy", how, sock_arg, "--report-fd", report_arg};
+	int r = sock_arg && report_arg ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(head); i++)
 		r = strv_push(argv, head[i]);
@@ -102,25 +102,20 @@ static int spawn(const struct container *c, struct step_proxy *p, char **argv, i
 	return r;
 }
 
-int step_proxy_start(const struct container *c, const struct executor_net *net,
-		     struct step_proxy **ret, int *ret_net_fd, struct err *err)
+/* @how: what the proxy does with @sock: "--recv-fd" or "--listen-fd". */
+static int start(const struct container *c, const struct executor_net *net, const char *how,
+		 int sock, struct step_proxy **ret, struct err *err)
 {
 	struct step_proxy *p;
 	auto_strv char **argv = NULL;
-	auto_fd int ours = -1, theirs = -1, report = -1;
-	int pair[2], pipe_fds[2], r = check_lists(net, err);
+	auto_fd int report = -1;
+	int pipe_fds[2], r;
 
-	if (r < 0)
-		return r;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_set(err, -errno, "proxy: %s", strerror(errno));
-	ours = pair[0];
-	theirs = pair[1];
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "proxy: %s", strerror(errno));
 	report = pipe_fds[1];
 	p = calloc(1, sizeof(*p));
-	if (!p || build_argv(net, theirs, report, &argv) < 0) {
+	if (!p || build_argv(net, how, sock, report, &argv) < 0) {
 		(void) close(pipe_fds[0]);
 		free(p);
 		return err_set(err, -ENOMEM, "proxy");
@@ -128,12 +123,11 @@ int step_proxy_start(const struct container *c, const struct executor_net *net,
 	p->pidfd = -1;
 	p->events = c->events;
 	p->reports = fdopen(pipe_fds[0], "r");
-	if (!p->reports) {
+	r = p->reports ? 0 : err_set(err, -errno, "proxy: %s", strerror(errno));
+	if (r < 0)
 		(void) close(pipe_fds[0]);
-		r = err_set(err, -errno, "proxy: %s", strerror(errno));
-	}
 	if (r == 0)
-		r = spawn(c, p, argv, theirs, report, err);
+		r = spawn(c, p, argv, sock, report, err);
 	closep(&report); /* the proxy has the only writing end now */
 	report = -1;
 	if (r == 0) {
@@ -147,8 +141,33 @@ int step_proxy_start(const struct container *c, const struct executor_net *net,
 		return err_ctx(err, r, "start the network proxy");
 	}
 	*ret = p;
-	*ret_net_fd = take_fd(ours);
 	return 0;
+}
+
+int step_proxy_start(const struct container *c, const struct executor_net *net,
+		     struct step_proxy **ret, int *ret_net_fd, struct err *err)
+{
+	auto_fd int ours = -1, theirs = -1;
+	int pair[2], r = check_lists(net, err);
+
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_set(err, -errno, "proxy: %s", strerror(errno));
+	ours = pair[0];
+	theirs = pair[1];
+	r = start(c, net, "--recv-fd", theirs, ret, err);
+	if (r == 0)
+		*ret_net_fd = take_fd(ours);
+	return r;
+}
+
+int step_proxy_listen(const struct container *c, const struct executor_net *net, int listen_fd,
+		      struct step_proxy **ret, struct err *err)
+{
+	int r = check_lists(net, err);
+
+	return r < 0 ? r : start(c, net, "--listen-fd", listen_fd, ret, err);
 }
 
 void step_proxy_stop(struct step_proxy *p)

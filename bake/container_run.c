@@ -35,10 +35,8 @@ static const char *const fixed_env[] = {
 	"TERM=dumb",
 	"DEBIAN_FRONTEND=noninteractive",
 	NULL};
-static const char *const proxy_env[] = {
-	"http_proxy=http://127.0.0.1:3128", "https_proxy=http://127.0.0.1:3128",
-	"HTTP_PROXY=http://127.0.0.1:3128", "HTTPS_PROXY=http://127.0.0.1:3128",
-	"no_proxy=localhost,127.0.0.1,::1", NULL};
+static const char *const proxy_env[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
+static const char no_proxy[] = "no_proxy=localhost,127.0.0.1,::1";
 
 static bool has_name(const char *const *v, const char *entry)
 {
@@ -50,16 +48,21 @@ static bool has_name(const char *const *v, const char *entry)
 	return false;
 }
 
-char **container_env(const char *const *given, bool net)
+char **container_env(const char *const *given, const char *proxy)
 {
 	auto_strv char **v = NULL;
 
 	for (const char *const *e = fixed_env; *e; e++)
 		if (!has_name(given, *e) && strv_push(&v, *e) < 0)
 			return NULL;
-	for (const char *const *e = proxy_env; net && *e; e++)
-		if (!has_name(given, *e) && strv_push(&v, *e) < 0)
+	for (size_t i = 0; proxy && i < ARRAY_SIZE(proxy_env); i++) {
+		auto_free char *e = strf("%s=http://%s", proxy_env[i], proxy);
+
+		if (!e || (!has_name(given, e) && strv_push(&v, e) < 0))
 			return NULL;
+	}
+	if (proxy && !has_name(given, no_proxy) && strv_push(&v, no_proxy) < 0)
+		return NULL;
 	for (; given && *given; given++)
 		if (strv_push(&v, *given) < 0)
 			return NULL;
@@ -90,7 +93,7 @@ static uint64_t at_most_hard(int resource, uint64_t want)
 
 static json_t *config(const struct step_run *s)
 {
-	auto_strv char **env = container_env(s->cmd->envp, s->net_fd >= 0);
+	auto_strv char **env = container_env(s->cmd->envp, s->net_fd >= 0 ? SANDBOX_PROXY : NULL);
 	struct oci_step o = {.argv = s->cmd->argv,
 			     .envp = (const char *const *) env,
 			     .root = SANDBOX_WORK "/root",

@@ -25,7 +25,11 @@ int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, st
 	auto_json json_t *own = NULL, *inputs = NULL;
 	int r;
 
-	if (seal) {
+	if (seal && run_windows(run)) {
+		own = json_pack("{s:s, s:i}", "kind", "Generalize", "sysprep", SYSPREP_VERSION);
+		c.envp = NULL;
+	} else if (seal) {
+		c.executor = &executor_container; /* it works on the disk, offline */
 		own = json_pack("{s:s, s:i}", "kind", "Generalize", "operations", SEAL_VERSION);
 		c.envp = NULL; /* it runs no command */
 	} else {
@@ -47,46 +51,6 @@ int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, st
 	return store_root_get(run->env->store, run->env->region, "step", key->hex, ret, err);
 }
 
-int run_need_executor(struct run *run, struct err *err)
-{
-	struct executor_env *env = &run->executor_env;
-	uint64_t grow = run->t.disk_bytes > run->disk.size_bytes ? run->t.disk_bytes : 0;
-	int r;
-
-	if (run->executor)
-		return 0;
-	if (!json_bool_at(run->source.facts, "trusted", false)) {
-		err_set(err, -EACCES,
-			"the source descends from a foreign image, and the container executor is "
-			"no boundary against a hostile file system");
-		err_hint(err, "bake from an image that kiln made or that was baked from one");
-		return -EACCES;
-	}
-	*env = (struct executor_env){
-		.store = run->env->store,
-		.region = run->env->region,
-		.session = run->session,
-		.journal = run->env->journal,
-		.run_dir = run->env->run_dir,
-		.cancel = run->env->cancel,
-		.events = run->env->events,
-	};
-	r = run_need_scratch(run, err);
-	if (r == 0)
-		r = run->env->nbd(run->env->arg, &env->nbd, err);
-	if (r < 0)
-		return r;
-	env->scratch = run->scratch;
-	r = run->executor_ops->start(env, &run->disk, grow, &run->executor, err);
-	return r < 0 ? err_ctx(err, r, "executor %s", run->executor_ops->name) : 0;
-}
-
-static void stop_executor(struct run *run)
-{
-	if (run->executor)
-		run->executor_ops->stop(take_ptr(run->executor));
-}
-
 /* The executor's present state becomes the run's disk. */
 static int take_snapshot(struct run *run, json_t *facts, struct err *err)
 {
@@ -94,7 +58,7 @@ static int take_snapshot(struct run *run, json_t *facts, struct err *err)
 	int64_t start = time_mono_ns();
 	struct disk_ref disk;
 	json_t *ref;
-	int r = run->executor_ops->snapshot(run->executor, &disk, &stats, err);
+	int r = run->executor->ops->snapshot(run->executor, &disk, &stats, err);
 
 	if (r < 0)
 		return err_ctx(err, r, "snapshot");
@@ -121,7 +85,7 @@ static int end_cached(struct run *run, const struct key *key, const struct disk_
 	if (!facts)
 		return -ENOMEM;
 	/* A live executor holds another disk's overlay; the next miss starts a new one. */
-	stop_executor(run);
+	run_stop_executor(run);
 	run->disk = *disk;
 	return record_step_end(run, "cached", facts, err);
 }
@@ -263,7 +227,7 @@ static int go_on(struct run *run, const char *name, int code, struct err *err)
 		run->env->events,
 		json_pack("{s:s, s:o}", "type", "notice", "message",
 			  json_strf("going on without \"%s\"; nothing will be published", name)));
-	stop_executor(run);
+	run_stop_executor(run);
 	err_done(err);
 	return 0;
 }
@@ -311,17 +275,25 @@ int customize_run(struct run *run, struct err *err)
 	return 0;
 }
 
+static int seal_offline(struct run *run, json_t **ret_report, struct err *err)
+{
+	int fd, r = run_need_offline(run, err);
+
+	if (r == 0)
+		r = run->executor->ops->rootfd(run->executor, &fd, err);
+	if (r == 0)
+		r = seal_root(fd, ret_report, err);
+	return r < 0 ? err_ctx(err, r, "generalize") : 0;
+}
+
 static int seal(struct run *run, const struct key *key, struct err *err)
 {
 	json_t *report = NULL, *facts;
-	int fd, r = run_need_executor(run, err);
+	int r = run_windows(run) ? generalize_windows(run, &report, err)
+				 : seal_offline(run, &report, err);
 
-	if (r == 0)
-		r = run->executor_ops->rootfd(run->executor, &fd, err);
-	if (r == 0)
-		r = seal_root(fd, &report, err);
 	if (r < 0)
-		return err_ctx(err, r, "generalize");
+		return r;
 	facts = json_pack("{s:o}", "report", report);
 	return facts ? end_done(run, key, facts, err) : -ENOMEM;
 }
@@ -349,6 +321,6 @@ int generalize_run(struct run *run, struct err *err)
 	if (r == 0)
 		r = record_inputs(run, "generalize", inputs, err);
 	if (r == 0)
-		stop_executor(run); /* its mounts and daemons are not needed any more */
+		run_stop_executor(run); /* its mounts and daemons are not needed any more */
 	return r;
 }

@@ -6,6 +6,7 @@
 /* Adding an executor: its file, one row here, a row of the conformance suite. */
 static const struct executor_ops *const executors[] = {
 	&executor_container,
+	&executor_vm,
 };
 
 const struct executor_ops *executor_find(const char *name)

@@ -19,6 +19,7 @@
 #include "base/proc.h"
 #include "store/export.h"
 #include "store/store.h"
+#include "vm/vm.h"
 
 struct executor;
 
@@ -33,6 +34,13 @@ struct executor_env {
 	struct cancel *cancel;
 	const struct event_sink *events;
 	bool interactive; /* a person's terminal (kiln shell) */
+	int (*vmhost)(void *arg, struct vm_host **ret, struct err *err); /* for `vm`, on need */
+	void *arg;
+	/* What the disk is. */
+	bool untrusted; /* it descends from a foreign image: no kernel of this host mounts it */
+	bool uefi, windows;
+	bool network; /* some step has one; a guest's network card is there from the start */
+	const char *console_log; /* of a guest: a file that is added to; or NULL */
 };
 
 /* What a step may reach. */
@@ -82,6 +90,13 @@ struct executor_ops {
 	 * thaw, commit of the sealed overlay). Blocks until durable. */
 	int (*snapshot)(struct executor *x, struct disk_ref *ret, struct store_stats *stats,
 			struct err *err);
+	/* Restart the system and wait until commands can be run again: @argv makes it restart (NULL
+	 * = its own way). -EOPNOTSUPP where there is no running system. */
+	int (*restart)(struct executor *x, const char *const *argv, uint64_t timeout_ms,
+		       struct err *err);
+	/* After a command that powers the system off: wait for that; only snapshot and stop are
+	 * left then. -EOPNOTSUPP where there is no running system. */
+	int (*wait_off)(struct executor *x, uint64_t timeout_ms, struct err *err);
 	/* Root directory descriptor of the mounted image for offline work (seal); -EOPNOTSUPP when
 	 * there is none. Borrowed. */
 	int (*rootfd)(struct executor *x, int *ret_fd, struct err *err);
@@ -91,7 +106,7 @@ struct executor {
 	const struct executor_ops *ops;
 };
 
-extern const struct executor_ops executor_container;
+extern const struct executor_ops executor_container, executor_vm;
 
 /** executor_find() - by name; NULL when unknown. The table is in executor.c. */
 const struct executor_ops *executor_find(const char *name);

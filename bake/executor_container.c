@@ -64,6 +64,7 @@ static int attach(struct container_executor *x, const struct disk_ref *base, uin
 {
 	struct chain_spec spec = {.base_bytes = base->size_bytes,
 				  .grow_to_bytes = grow,
+				  .userspace = x->env->untrusted,
 				  .scratch = x->dir,
 				  .journal = x->env->journal,
 				  .cancel = x->env->cancel};
@@ -105,6 +106,13 @@ static int container_start(const struct executor_env *env, const struct disk_ref
 static int run(struct executor *x, const struct executor_cmd *cmd, struct proc_result *ret,
 	       struct err *err)
 {
+	if (self(x)->env->untrusted) {
+		err_set(err, -EACCES,
+			"the disk descends from a foreign image: the container "
+			"executor is no boundary against a hostile file system");
+		err_hint(err, "set properties.kiln.executor to \"vm\"");
+		return -EACCES;
+	}
 	return container_run(&self(x)->c, cmd, ret, err);
 }
 
@@ -144,6 +152,19 @@ static int snapshot(struct executor *base, struct disk_ref *ret, struct store_st
 	return 0;
 }
 
+static int restart(struct executor *x, const char *const *argv, uint64_t timeout_ms,
+		   struct err *err)
+{
+	err_set(err, -EOPNOTSUPP, "a container has no system that could restart");
+	err_hint(err, "set properties.kiln.executor to \"vm\"");
+	return -EOPNOTSUPP;
+}
+
+static int wait_off(struct executor *x, uint64_t timeout_ms, struct err *err)
+{
+	return restart(x, NULL, timeout_ms, err);
+}
+
 static int rootfd(struct executor *x, int *ret_fd, struct err *err)
 {
 	*ret_fd = chain_rootfd(self(x)->chain);
@@ -159,6 +180,8 @@ const struct executor_ops executor_container = {
 	.put = put,
 	.get = get,
 	.snapshot = snapshot,
+	.restart = restart,
+	.wait_off = wait_off,
 	.rootfd = rootfd,
 	.stop = container_stop,
 };

@@ -11,7 +11,7 @@
  * sandbox_main() - one confined command, or one confined daemon
  *
  *	sandbox step --spec-fd N --status-fd N --life-fd N
- *	sandbox guard --life-fd N [--keep-fd N] -- PROGRAM ARGUMENT...
+ *	sandbox guard --life-fd N [--keep-fd N] [--grace-ms N] -- PROGRAM ARGUMENT...
  *	sandbox thaw --life-fd N --keep-fd N
  *
  * `step` runs what the JSON document in N says with crun (see sandbox.h) and exits with the

@@ -32,11 +32,12 @@ struct run {
 	char **allow, **trusted; /* expanded network policy, NULL-terminated */
 	struct executor_net net;
 	struct store_session *session;
-	const struct executor_ops *executor_ops;
-	struct executor_env executor_env; /* outlives the executor */
-	struct executor *executor;        /* NULL until a step has to run */
-	struct bake_source source;        /* facts NULL until resolved */
-	struct disk_ref disk;             /* as it is after the steps so far */
+	const struct executor_ops *executor_ops; /* of customizers; set once the source is known */
+	const char *executor_why;                /* a constant, for people */
+	struct executor_env executor_env;        /* outlives the executor */
+	struct executor *executor;               /* NULL until a step has to run */
+	struct bake_source source;               /* facts NULL until resolved */
+	struct disk_ref disk;                    /* as it is after the steps so far */
 	char *scratch;
 	struct journal_entry *scratch_entry;
 
@@ -111,12 +112,30 @@ int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, st
 bool step_reused(const struct run *run, size_t i);
 /** step_cached() - the disk of a key. 0, -ENOENT. */
 int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, struct err *err);
+/* place.c */
+/** run_choose_executor() - which one the customizers run in: the template's word, else by trust and
+ * by what the steps need. */
+int run_choose_executor(struct run *run, struct err *err);
+/** run_need_executor() - the chosen executor, started on the run's disk. */
 int run_need_executor(struct run *run, struct err *err);
+/** run_need_offline() - an executor that gives the disk's root directory; commands run in it only
+ *  when the disk has no foreign ancestor. */
+int run_need_offline(struct run *run, struct err *err);
+/** run_stop_executor() - what was not snapshotted is gone. Safe when none runs. */
+void run_stop_executor(struct run *run);
+/** run_windows() - does the source hold Windows? run_uefi() - does it boot by UEFI? */
+bool run_windows(const struct run *run);
+bool run_uefi(const struct run *run);
 int customize_run(struct run *run, struct err *err);
 int generalize_run(struct run *run, struct err *err);
 /** step_failed() - error of a command that ended with another status than 0; closes the step. */
 int step_failed(struct run *run, const char *what, const struct proc_result *res, int code,
 		struct err *err);
+
+/* generalize_windows.c */
+#define SYSPREP_VERSION 1 /* raise it when the same disk may come out another */
+/** generalize_windows() - sysprep, and power off; the executor stays for a snapshot. */
+int generalize_windows(struct run *run, json_t **ret_report, struct err *err);
 
 /* validate.c */
 int validate_run(struct run *run, struct err *err);

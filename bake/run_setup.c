@@ -204,7 +204,7 @@ int run_resolve(struct run *run, struct err *err)
 					    "a disk can only grow; the source has %" PRIu64
 					    " bytes",
 					    run->disk.size_bytes);
-	return 0;
+	return run_choose_executor(run, err);
 }
 
 int run_open(struct run *run, const struct bake_env *env, const struct bake_host *host,
@@ -225,10 +225,6 @@ int run_open(struct run *run, const struct bake_env *env, const struct bake_host
 	if (r < 0)
 		return r;
 	run->failures = BUF_INIT(1 << 20);
-	run->executor_ops = executor_find(run->t.executor);
-	if (!run->executor_ops)
-		return template_field_error(err, NULL, "properties.kiln.executor",
-					    "there is no executor \"%s\"", run->t.executor);
 	run->envp = key_env(run->t.environment);
 	run->fetcher = (struct fetcher){
 		.dir = path_join(env->data_dir, "cache/files"),
@@ -256,8 +252,8 @@ void run_close(struct run *run)
 {
 	struct err ignored = ERR_INIT;
 
-	if (run->executor)
-		run->executor_ops->stop(run->executor);
+	run_stop_executor(run);
+	free((char *) run->executor_env.console_log);
 	inputs_free(run->inputs, run->t.n_steps);
 	inputs_free(run->checks, run->t.n_checks);
 	if (run->scratch_entry)

@@ -94,7 +94,7 @@ static int exit_status(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int guard(int life_fd, int keep_fd, char **argv)
+static int guard(int life_fd, int keep_fd, int grace_ms, char **argv)
 {
 	sigset_t set;
 	pid_t pid, self = getpid();
@@ -119,7 +119,7 @@ static int guard(int life_fd, int keep_fd, char **argv)
 	}
 	if (keep_fd >= 0)
 		(void) close(keep_fd); /* so that its peer sees the end of the program */
-	status = sandbox_wait(pid, life_fd, GUARD_GRACE_MS);
+	status = sandbox_wait(pid, life_fd, grace_ms);
 	return status < 0 ? SANDBOX_EXIT_SETUP : exit_status(status);
 }
 
@@ -179,9 +179,11 @@ int sandbox_main(int argc, char **argv)
 		{"status-fd", required_argument, NULL, 'e'},
 		{"life-fd", required_argument, NULL, 'l'},
 		{"keep-fd", required_argument, NULL, 'k'},
+		{"grace-ms", required_argument, NULL, 'g'},
 		{NULL, 0, NULL, 0},
 	};
 	int spec_fd = -1, status_fd = -1, life_fd = -1, keep_fd = -1, c;
+	int grace_ms = GUARD_GRACE_MS;
 	const char *mode = argc > 1 ? argv[1] : "";
 
 	optind = 2;
@@ -190,12 +192,16 @@ int sandbox_main(int argc, char **argv)
 
 		if (v < 0)
 			return 2;
-		*(c == 's' ? &spec_fd : c == 'e' ? &status_fd : c == 'l' ? &life_fd : &keep_fd) = v;
+		*(c == 's'   ? &spec_fd
+		  : c == 'e' ? &status_fd
+		  : c == 'l' ? &life_fd
+		  : c == 'k' ? &keep_fd
+			     : &grace_ms) = v;
 	}
 	if (str_eq(mode, "step") && spec_fd > 2 && status_fd > 2 && life_fd > 2)
 		return step(spec_fd, status_fd, life_fd);
 	if (str_eq(mode, "guard") && life_fd > 2 && optind < argc && argv[optind][0] == '/')
-		return guard(life_fd, keep_fd, argv + optind);
+		return guard(life_fd, keep_fd, grace_ms, argv + optind);
 	if (str_eq(mode, "thaw") && life_fd > 2 && keep_fd > 2)
 		return thaw(life_fd, keep_fd);
 	fprintf(stderr, "sandbox: a helper role of kiln itself, not for the command line\n");

@@ -30,8 +30,9 @@
 #define SANDBOX_WORK "/tmp"
 
 #define SANDBOX_PROXY_PORT 3128
-#define SANDBOX_EXIT_SETUP 125 /* the command could not be set up */
-#define SANDBOX_EXIT_EXEC  127 /* argv[0] cannot be executed in the image */
+#define SANDBOX_PROXY      "127.0.0.1:3128" /* what a step sees */
+#define SANDBOX_EXIT_SETUP 125              /* the command could not be set up */
+#define SANDBOX_EXIT_EXEC  127              /* argv[0] cannot be executed in the image */
 #define SANDBOX_SPEC_MAX   (1u << 20)
 
 /** sandbox_step() - run the step that @spec describes; @life_fd ends it when its peer closes.

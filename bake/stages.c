@@ -71,7 +71,11 @@ static int source_run(struct run *run, struct err *err)
 			  json_str_at(run->source.facts, "exactVersion"));
 	known = json_copy(run->source.facts);
 	(void) json_object_del(known, "platform"); /* its packages are the image's own record */
-	if (!facts || json_object_set_new(run->record, "source", known) < 0) {
+	if (!facts || json_object_set_new(run->record, "source", known) < 0 ||
+	    json_object_set_new(run->record, "executor",
+				json_pack("{s:s, s:s, s:s}", "name", run->executor_ops->name,
+					  "version", run->executor_ops->version, "why",
+					  run->executor_why)) < 0) {
 		json_decref(facts);
 		return -ENOMEM;
 	}
@@ -88,6 +92,14 @@ static int verify_run(struct run *run, struct err *err)
 	int r = record_step(run, &stage_verify, "verify", "Verify",
 			    "no identity and no traces on the finished disk", err);
 
+	if (r == 0 && run_windows(run)) {
+		/* Nothing here reads NTFS; Windows itself said that it is generalized. */
+		r = record_step_end(run, "skipped",
+				    json_pack("{s:s}", "why", "the disk holds Windows"), err);
+		return r < 0 ? r
+			     : store_root_add(run->session, run->env->region, "run", run->o->run_id,
+					      &run->disk, err);
+	}
 	if (r == 0)
 		r = seal_verify_disk(run->env->store, run->env->region, &run->disk, &findings,
 				     &facts, err);
@@ -118,7 +130,8 @@ static json_t *artifact_json(struct run *run)
 				   json_str_at(run->source.facts, "exactVersion"));
 
 	if (!facts || json_object_set_new(facts, "source", source) < 0 ||
-	    json_object_set_new(facts, "osState", json_string("Generalized")) < 0)
+	    json_object_set_new(facts, "osState", json_string("Generalized")) < 0 ||
+	    json_object_set_new(facts, "executor", json_string(run->executor_ops->version)) < 0)
 		return NULL;
 	(void) json_object_del(facts, "platform");
 	return json_pack("{s:o, s:O, s:s, s:s, s:b}", "disk", disk_ref_to_json(&run->disk), "facts",

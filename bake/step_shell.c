@@ -32,7 +32,8 @@ static int check_inline(const json_t *lines, const char *field, const char *code
 	return 0;
 }
 
-static int shell_check(const json_t *def, const char *field, bool validator, struct err *err)
+int script_check(const json_t *def, const char *kind, const char *field, bool validator,
+		 struct err *err)
 {
 	const json_t *lines = json_object_get(def, "inline");
 	const json_t *uri = json_object_get(def, "scriptUri");
@@ -45,7 +46,7 @@ static int shell_check(const json_t *def, const char *field, bool validator, str
 		uri = NULL;
 	if (!lines == !uri)
 		return template_field_error(err, no_script(validator), field,
-					    "a Shell step has either inline or scriptUri");
+					    "a %s step has either inline or scriptUri", kind);
 	snprintf(sub, sizeof(sub), "%s.%s", field, lines ? "inline" : "scriptUri");
 	r = lines ? check_inline(lines, sub, no_script(validator), err) : check_uri(uri, sub, err);
 	if (r < 0)
@@ -54,19 +55,26 @@ static int shell_check(const json_t *def, const char *field, bool validator, str
 	return check_sha256(json_object_get(def, "sha256Checksum"), sub, err);
 }
 
+static int shell_check(const json_t *def, const char *field, bool validator, struct err *err)
+{
+	return script_check(def, "Shell", field, validator, err);
+}
+
 /* The first line that does something, for people. */
 static char *brief_of(const char *script)
 {
+	if (str_starts(script, "\xef\xbb\xbf"))
+		script += 3;
 	while (*script) {
-		size_t n = strcspn(script, "\n");
+		size_t n = strcspn(script, "\r\n");
 
 		if (n > 0 && *script != '#' && strncmp(script, "set ", 4) != 0) {
-			bool more = script[n] && script[n + 1];
+			bool more = script[n + strspn(script + n, "\r\n")];
 
 			return strf("%.*s%s", (int) (n > 100 ? 100 : n), script,
 				    n > 100 || more ? " …" : "");
 		}
-		script += n + (script[n] == '\n');
+		script += n + strspn(script + n, "\r\n");
 	}
 	return strf("(empty script)");
 }
@@ -85,22 +93,19 @@ static int join_inline(const json_t *lines, struct buf *out)
 	return buf_err(out);
 }
 
-static int shell_prepare(struct fetcher *f, struct step_input *in, struct err *err)
+int script_prepare(struct fetcher *f, const struct buf *text, const char *kind,
+		   struct step_input *in, struct err *err)
 {
 	const json_t *def = in->step->def;
-	const json_t *lines = json_object_get(def, "inline");
 	const char *sum = json_string_value(json_object_get(def, "sha256Checksum"));
 	const char *uri = json_string_value(json_object_get(def, "scriptUri"));
-	auto_buf struct buf script = BUF_INIT(TEMPLATE_MAX_SCRIPT + 64);
 	struct fetched got = {0};
 	char hex[DIGEST_HEX];
 	int r;
 
-	if (json_is_array(lines)) {
-		r = join_inline(lines, &script);
-		if (r == 0)
-			r = fetch_bytes(f, script.data, script.len, &got, err);
-		in->brief = brief_of(buf_str(&script));
+	if (text) {
+		r = fetch_bytes(f, text->data, text->len, &got, err);
+		in->brief = brief_of(buf_str(text));
 	} else {
 		r = fetch_uri(f, uri, sum && *sum ? sum : NULL, &got, err);
 		in->brief = strf("%s", fetch_name(uri));
@@ -110,11 +115,22 @@ static int shell_prepare(struct fetcher *f, struct step_input *in, struct err *e
 	if (r == 0) {
 		in->path = take_ptr(got.path);
 		in->mode = 0755;
-		in->inputs = json_pack("{s:s, s:s}", "kind", "Shell", "script",
+		in->inputs = json_pack("{s:s, s:s}", "kind", kind, "script",
 				       digest_hex(&got.digest, hex));
 		r = in->inputs ? 0 : -ENOMEM;
 	}
 	fetched_done(&got);
+	return r;
+}
+
+static int shell_prepare(struct fetcher *f, struct step_input *in, struct err *err)
+{
+	const json_t *lines = json_object_get(in->step->def, "inline");
+	auto_buf struct buf script = BUF_INIT(TEMPLATE_MAX_SCRIPT + 64);
+	int r = json_is_array(lines) ? join_inline(lines, &script) : 0;
+
+	if (r == 0)
+		r = script_prepare(f, json_is_array(lines) ? &script : NULL, "Shell", in, err);
 	return r < 0 ? err_ctx(err, r, "%s", in->step->field) : 0;
 }
 

@@ -2,12 +2,6 @@
 #include "bake/steps.h"
 #include "base/mem.h"
 
-/* Image Builder's kinds that need a guest which kiln does not customize in yet: their names are
- * known, so that the refusal can say so. */
-static const struct step_kind step_powershell = {.name = "PowerShell", .flags = STEP_KNOWN_ONLY};
-static const struct step_kind step_restart = {.name = "WindowsRestart", .flags = STEP_KNOWN_ONLY};
-static const struct step_kind step_update = {.name = "WindowsUpdate", .flags = STEP_KNOWN_ONLY};
-
 static const struct step_kind *const kinds[] = {
 	&step_shell, &step_file, &step_powershell, &step_restart, &step_update,
 };

@@ -30,14 +30,22 @@ struct step_target {
 	/* Run a script; 0 when it ran, see @ret. */
 	int (*script)(struct step_target *t, const char *local, struct proc_result *ret,
 		      struct err *err);
+	/* Run a PowerShell script; 0 when it ran. */
+	int (*powershell)(struct step_target *t, const char *local, struct proc_result *ret,
+			  struct err *err);
+	/* Restart the system by @command (NULL = its own way) and wait until @check succeeds (NULL:
+	 * until it answers). -EOPNOTSUPP where no system runs. */
+	int (*restart)(struct step_target *t, const char *command, const char *check,
+		       uint64_t timeout_ms, struct err *err);
 };
 
 enum step_flags {
 	STEP_CUSTOMIZER = 1 << 0,
 	STEP_VALIDATOR = 1 << 1,
-	STEP_NETWORK = 1 << 2,    /* runs commands, which may need the network */
-	STEP_NO_ENV = 1 << 4,     /* runs nothing: the environment is no input */
-	STEP_KNOWN_ONLY = 1 << 3, /* Image Builder has it, kiln refuses it by name */
+	STEP_NETWORK = 1 << 2, /* runs commands, which may need the network */
+	STEP_NO_ENV = 1 << 3,  /* runs nothing: the environment is no input */
+	STEP_GUEST = 1 << 4,   /* needs a running system */
+	STEP_WINDOWS = 1 << 5, /* needs Windows */
 };
 
 struct step_kind {
@@ -57,6 +65,15 @@ const struct step_kind *step_kind_find(const char *name);
 /** step_kind_names() - names of kinds with @flag, comma separated, into @dst. */
 const char *step_kind_names(unsigned flag, char *dst, size_t size);
 
-extern const struct step_kind step_shell, step_file;
+/* What kinds with a script share (step_shell.c). */
+/** script_check() - either inline or scriptUri, and the checksum's form; @kind for messages. */
+int script_check(const json_t *def, const char *kind, const char *field, bool validator,
+		 struct err *err);
+/** script_prepare() - fills path, mode, brief and inputs from @text, or when it is NULL from
+ *  scriptUri. */
+int script_prepare(struct fetcher *f, const struct buf *text, const char *kind,
+		   struct step_input *in, struct err *err);
+
+extern const struct step_kind step_shell, step_file, step_powershell, step_restart, step_update;
 
 #endif

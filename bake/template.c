@@ -114,10 +114,8 @@ static int step_kind_of(const json_t *def, bool validator, const char *field,
 			"\"%.64s\" is unknown; expected one of %s", type, names);
 	if (!((*ret)->flags & flag))
 		return template_field_error(
-			err, validator ? "UnsupportedValidatorType" : "UnsupportedCustomizerType",
-			type_field,
-			"%s steps need Windows or a running guest, which this version "
-			"does not customize; expected one of %s",
+			err, "UnsupportedValidatorType", type_field,
+			"a %s step changes the image, which a validator cannot; expected one of %s",
 			type, names);
 	return 0;
 }
@@ -360,7 +358,7 @@ static int parse_kiln(const json_t *props, struct template *t, struct err *err)
 	const json_t *k;
 	int r = member_object(props, "kiln", "properties.kiln", &k, err);
 
-	t->executor = "container";
+	t->executor = "auto";
 	if (r < 0 || !k)
 		return r;
 	r = check_kiln(k, err);

@@ -42,7 +42,7 @@ struct template
 	bool follow_archive;       /* some step may reach "apt", and network.archive is "follow" */
 	const json_t *refresh;     /* properties.kiln.refresh, or NULL */
 	const json_t *environment; /* properties.kiln.environment, or NULL */
-	const char *executor;      /* "container" */
+	const char *executor;      /* "auto", "container" or "vm" */
 	struct template_step *steps;
 	size_t n_steps;
 	struct template_step *checks; /* inVMValidations */

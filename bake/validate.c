@@ -18,11 +18,6 @@ struct guest {
 	struct nbd_export *export;
 };
 
-static bool uefi(const struct run *run)
-{
-	return str_eq(json_str_at(run->source.facts, "hyperVGeneration"), "V2");
-}
-
 static int validation_key(struct run *run, struct key *ret)
 {
 	auto_json json_t *checks = json_array(), *env = json_array(), *doc = NULL;
@@ -38,8 +33,8 @@ static int validation_key(struct run *run, struct key *ret)
 	}
 	doc = json_pack("{s:i, s:s, s:s, s:s, s:O, s:O}", "format", KEY_FORMAT, "kind",
 			"Validation", "disk", digest_hex(&run->disk.digest, hex), "place",
-			run->t.check_in_container ? run->executor_ops->version
-			: uefi(run)               ? "guest, UEFI, Secure Boot"
+			run->t.check_in_container ? executor_container.version
+			: run_uefi(run)           ? "guest, UEFI, Secure Boot"
 						  : "guest, BIOS",
 			"checks", checks, "environment", env);
 	return key_of(doc, ret);
@@ -82,14 +77,13 @@ static int run_checks(struct run *run, struct step_target *target, struct err *e
 static int in_container(struct run *run, struct err *err)
 {
 	struct executor_target target;
-	int r = run_need_executor(run, err);
+	int r = run_need_offline(run, err);
 
 	if (r == 0) {
 		executor_target_init(&target, run, run->executor, NULL);
 		r = run_checks(run, &target.base, err);
 	}
-	if (run->executor)
-		run->executor_ops->stop(take_ptr(run->executor)); /* its overlay is thrown away */
+	run_stop_executor(run); /* its overlay is thrown away */
 	return r;
 }
 
@@ -121,13 +115,14 @@ static int guest_start(struct run *run, struct guest *g, struct err *err)
 	return vm_start(host,
 			&(struct vm_spec){
 				.name = name,
-				.firmware = uefi(run) ? VM_UEFI : VM_BIOS,
-				.secure_boot = uefi(run),
+				.firmware = run_uefi(run) ? VM_UEFI : VM_BIOS,
+				.secure_boot = run_uefi(run),
 				.overlay = overlay,
 				.nbd_socket = nbd_host_socket(nbd),
 				.nbd_export = nbd_export_name(g->export),
 				.seed = seed,
 				.console_log = console,
+				.windows = run_windows(run),
 			},
 			&g->vm, err);
 }
@@ -139,15 +134,19 @@ static int wait_for_services(struct run *run, struct vm *vm, struct err *err)
 	static const char *const argv[] = {"/usr/bin/systemctl", "is-system-running", "--wait",
 					   NULL};
 	struct proc_result res = {0};
-	int r = vm_exec(vm,
-			&(struct vm_exec){
-				.argv = argv,
-				.timeout_ms = BOOT_TIMEOUT_MS,
-				.cancel = run->env->cancel,
-				.line = record_line,
-				.line_arg = run,
-			},
-			&res, err);
+	int r;
+
+	if (run_windows(run))
+		return 0; /* its agent is one of the last services */
+	r = vm_exec(vm,
+		    &(struct vm_exec){
+			    .argv = argv,
+			    .timeout_ms = BOOT_TIMEOUT_MS,
+			    .cancel = run->env->cancel,
+			    .line = record_line,
+			    .line_arg = run,
+		    },
+		    &res, err);
 
 	if (r == -ENOENT || res.exit_code == 127) {
 		err_done(err);

@@ -201,23 +201,30 @@ static int guest_chmod(struct vm *vm, const char *path, unsigned mode, struct er
 	return r;
 }
 
-int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode, struct err *err)
+int vm_put_fd(struct vm *vm, int fd, const char *guest, unsigned mode, struct err *err)
 {
-	auto_fd int fd = -1;
 	json_int_t handle;
-	int r = file_open_regular(AT_FDCWD, local, &fd);
+	int r = agent_open(vm, guest, "wb", NULL, &handle, err);
 
-	if (r < 0)
-		return err_set(err, r, "open %s: %s", local, strerrordesc_np(-r));
-	r = agent_open(vm, guest, "w", NULL, &handle, err);
 	if (r < 0)
 		return err_ctx(err, r, "copy to guest %s:%s", vm->name, guest);
 	/* The mode before the content: the agent makes files that everybody can read. */
-	r = guest_chmod(vm, guest, mode, err);
+	if (!vm->windows)
+		r = guest_chmod(vm, guest, mode, err);
 	if (r == 0)
 		r = write_all(vm, handle, fd, err);
 	agent_close(vm, handle);
 	return r < 0 ? err_ctx(err, r, "copy to guest %s:%s", vm->name, guest) : 0;
+}
+
+int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode, struct err *err)
+{
+	auto_fd int fd = -1;
+	int r = file_open_regular(AT_FDCWD, local, &fd);
+
+	if (r < 0)
+		return err_set(err, r, "open %s: %s", local, strerrordesc_np(-r));
+	return vm_put_fd(vm, fd, guest, mode, err);
 }
 
 static int read_all(struct vm *vm, json_int_t handle, int fd, struct err *err)
@@ -242,22 +249,27 @@ static int read_all(struct vm *vm, json_int_t handle, int fd, struct err *err)
 	return 0;
 }
 
+int vm_get_fd(struct vm *vm, const char *guest, int fd, struct err *err)
+{
+	json_int_t handle;
+	int r = agent_open(vm, guest, "rb", NULL, &handle, err);
+
+	if (r == 0) {
+		r = read_all(vm, handle, fd, err);
+		agent_close(vm, handle);
+	}
+	return r < 0 ? err_ctx(err, r, "copy from guest %s:%s", vm->name, guest) : 0;
+}
+
 int vm_get_file(struct vm *vm, const char *guest, const char *local, struct err *err)
 {
-	auto_fd int fd = -1;
-	json_int_t handle;
-	int r = agent_open(vm, guest, "r", NULL, &handle, err);
+	auto_fd int fd = open(local, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
 
+	if (fd < 0)
+		return err_set(err, -errno, "%s: %s", local, strerrordesc_np(errno));
+	r = vm_get_fd(vm, guest, fd, err);
 	if (r < 0)
-		return err_ctx(err, r, "copy from guest %s:%s", vm->name, guest);
-	fd = open(local, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		r = err_set(err, -errno, "%s: %s", local, strerrordesc_np(errno));
-	} else {
-		r = read_all(vm, handle, fd, err);
-		if (r < 0)
-			(void) unlink(local);
-	}
-	agent_close(vm, handle);
-	return r < 0 ? err_ctx(err, r, "copy from guest %s:%s", vm->name, guest) : 0;
+		(void) unlink(local);
+	return r;
 }

@@ -247,6 +247,7 @@ static void note_event(struct vm *vm, const json_t *msg)
 
 	if (str_eq(event, "agent")) {
 		vm->agent_up = json_bool_at(msg, "up", false);
+		vm->agent_downs = json_int_at(msg, "downs", vm->agent_downs);
 	} else if (str_eq(event, "end")) {
 		vm->ended = true;
 		vm->agent_up = false;
@@ -378,6 +379,7 @@ static struct vm *vm_new(const struct vm_spec *spec)
 		return NULL;
 	wire_init(&vm->wire, -1);
 	vm->agent_seconds = -1;
+	vm->windows = spec->windows;
 	for (enum vm_stage s = VM_STAGE_START; s < VM_STAGE_MAX; s++)
 		vm->stages[s] = -1;
 	vm->name = strdup(spec->name);

@@ -160,14 +160,17 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 	return 0;
 }
 
-static int hand_over(struct guest *g, const char *group, const char *path, int flags,
+/* A file that QEMU writes comes twice: once it lies below a snapshot, QEMU opens it for reading. */
+static int hand_over(struct guest *g, const char *group, const char *path, bool write,
 		     struct err *err)
 {
-	auto_fd int fd = open(path, flags | O_NOFOLLOW | O_CLOEXEC);
+	auto_fd int rd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	auto_fd int wr = write ? open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC) : -1;
+	int fds[] = {rd, wr};
 
-	if (fd < 0)
+	if (rd < 0 || (write && wr < 0))
 		return err_set(err, -errno, "open %s: %s", path, strerrordesc_np(errno));
-	if (virDomainFDAssociate(g->dom, group, 1, &fd, 0) < 0)
+	if (virDomainFDAssociate(g->dom, group, write ? 2 : 1, fds, 0) < 0)
 		return host_virt_err(err, "%s", path);
 	return 0;
 }
@@ -222,15 +225,15 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 	}
 	r = define(h, g, spec, &s, err);
 	if (r == 0)
-		r = hand_over(g, "overlay", s.overlay, O_RDWR, err);
+		r = hand_over(g, "overlay", s.overlay, true, err);
 	for (size_t k = 0; r == 0 && k < s.n_data; k++) {
 		char group[16];
 
 		(void) snprintf(group, sizeof(group), "data%u", s.data[k].lun);
-		r = hand_over(g, group, s.data[k].overlay, O_RDWR, err);
+		r = hand_over(g, group, s.data[k].overlay, true, err);
 	}
 	if (r == 0 && s.seed)
-		r = hand_over(g, "seed", s.seed, O_RDONLY, err);
+		r = hand_over(g, "seed", s.seed, false, err);
 	if (r < 0)
 		return r;
 	/* Paused, so that not one byte of the console is lost. */

@@ -35,7 +35,7 @@ struct running {
 };
 
 static int start(struct vm *vm, const char *const *argv, const char *const *envp, const char *input,
-		 struct cancel *cancel, json_int_t *ret_pid, struct err *err)
+		 bool capture, struct cancel *cancel, json_int_t *ret_pid, struct err *err)
 {
 	auto_json json_t *args = json_array(), *env = json_array(), *reply = NULL;
 	auto_free char *b64 = NULL;
@@ -46,7 +46,7 @@ static int start(struct vm *vm, const char *const *argv, const char *const *envp
 		r |= json_array_append_new(args, json_string(argv[i]));
 	for (size_t i = 0; envp && envp[i]; i++)
 		r |= json_array_append_new(env, json_string(envp[i]));
-	a = json_pack("{s:s, s:O}", "path", argv[0], "arg", args);
+	a = json_pack("{s:s, s:O, s:b}", "path", argv[0], "arg", args, "capture-output", capture);
 	if (a && envp)
 		r |= json_object_set(a, "env", env);
 	if (a && input) {
@@ -64,8 +64,14 @@ static int start(struct vm *vm, const char *const *argv, const char *const *envp
 	return *ret_pid > 0 ? 0 : err_set(err, -EPROTO, "guest-exec: no process id");
 }
 
+int agent_start(struct vm *vm, const char *const *argv, struct cancel *cancel, json_int_t *ret_pid,
+		struct err *err)
+{
+	return start(vm, argv, NULL, NULL, false, cancel, ret_pid, err);
+}
+
 static int status(struct vm *vm, json_int_t pid, struct cancel *cancel, bool *ret_exited,
-		  struct proc_result *res, struct err *err)
+		  struct proc_result *res, json_t **ret_reply, struct err *err)
 {
 	auto_json json_t *reply = NULL;
 	int r = vm_agent(vm, "guest-exec-status", json_pack("{s:I}", "pid", pid), AGENT_MS, cancel,
@@ -79,6 +85,8 @@ static int status(struct vm *vm, json_int_t pid, struct cancel *cancel, bool *re
 	res->signal = (int) json_int_at(reply, "signal", 0);
 	res->exit_code =
 		res->signal ? 128 + res->signal : (int) json_int_at(reply, "exitcode", 255);
+	if (ret_reply)
+		*ret_reply = json_incref(reply);
 	return 0;
 }
 
@@ -105,10 +113,10 @@ static int run_quiet(struct vm *vm, const char *const *argv, struct cancel *canc
 	struct proc_result res = {0};
 	bool exited = false;
 	json_int_t pid;
-	int r = start(vm, argv, NULL, NULL, cancel, &pid, err);
+	int r = start(vm, argv, NULL, NULL, false, cancel, &pid, err);
 
 	while (r == 0) {
-		r = status(vm, pid, cancel, &exited, &res, err);
+		r = status(vm, pid, cancel, &exited, &res, NULL, err);
 		if (r < 0 || exited)
 			break;
 		if (time_mono_ns() >= end)
@@ -144,6 +152,8 @@ static int make_dir(struct vm *vm, struct cancel *cancel, struct err *err)
 
 static void flush_line(struct running *u)
 {
+	if (u->vm->windows && u->n > 0 && u->line[u->n - 1] == '\r')
+		u->n--;
 	if (u->x->line)
 		u->x->line(u->x->line_arg, PROC_STDOUT, u->line, u->n);
 	u->n = 0;
@@ -186,17 +196,42 @@ static int read_output(struct running *u, bool *ret_any, struct err *err)
 	return 0;
 }
 
+/* What the agent kept: all of one stream, then all of the other. */
+static int take_captured(struct running *u, const json_t *reply, struct err *err)
+{
+	static const char *const streams[] = {"out-data", "err-data"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+		const char *b64 = json_str_at(reply, streams[i]);
+		size_t n = 0;
+		auto_free char *data = b64 ? base64_decode(b64, &n) : NULL;
+
+		if (b64 && !data)
+			return err_set(err, -EPROTO, "guest-exec-status: %s is no base64",
+				       streams[i]);
+		if (!data)
+			continue;
+		take_output(u, data, n);
+		if (u->n > 0)
+			flush_line(u);
+	}
+	return 0;
+}
+
 static int follow(struct running *u, int64_t end, struct err *err)
 {
 	unsigned wait_ms = MIN_POLL_MS;
 
 	for (;;) {
 		bool any = false;
-		int r = status(u->vm, u->pid, u->x->cancel, &u->exited, u->res, err);
+		auto_json json_t *reply = NULL;
+		int r = status(u->vm, u->pid, u->x->cancel, &u->exited, u->res, &reply, err);
 
 		/* What it wrote before it ended is all there once its end was seen. */
-		if (r == 0)
+		if (r == 0 && u->handle >= 0)
 			r = read_output(u, &any, err);
+		else if (r == 0 && u->exited)
+			r = take_captured(u, reply, err);
 		if (r < 0 || u->exited)
 			return r;
 		if (time_mono_ns() >= end) {
@@ -216,10 +251,13 @@ static void kill_guest(struct vm *vm, json_int_t pid)
 	auto_free char *number = strf("%lld", (long long) pid);
 	const char *const argv[] = {"/bin/sh", "-c",   "kill -s KILL -- \"-$1\" \"$1\"",
 				    "sh",      number, NULL};
+	const char *const windows[] = {
+		"C:\\Windows\\System32\\taskkill.exe", "/F", "/T", "/PID", number, NULL};
 	json_int_t ignored;
 
 	if (number)
-		(void) start(vm, argv, NULL, NULL, NULL, &ignored, NULL);
+		(void) start(vm, vm->windows ? windows : argv, NULL, NULL, false, NULL, &ignored,
+			     NULL);
 }
 
 static int launch(struct running *u, struct err *err)
@@ -230,6 +268,8 @@ static int launch(struct running *u, struct err *err)
 	auto_free const char **argv = calloc(n + 6, sizeof(*argv));
 	int r;
 
+	if (n > 0 && u->vm->windows)
+		return start(u->vm, x->argv, x->envp, x->input, true, x->cancel, &u->pid, err);
 	if (n == 0 || x->argv[0][0] != '/')
 		return err_set(err, -EINVAL, "expected an absolute program");
 	if (x->input && strlen(x->input) > INPUT_MAX)
@@ -249,7 +289,7 @@ static int launch(struct running *u, struct err *err)
 	argv[i++] = "sh";
 	argv[i++] = file;
 	memcpy(argv + i, x->argv, n * sizeof(*argv));
-	return start(u->vm, argv, x->envp, x->input, x->cancel, &u->pid, err);
+	return start(u->vm, argv, x->envp, x->input, false, x->cancel, &u->pid, err);
 }
 
 int vm_exec(struct vm *vm, const struct vm_exec *x, struct proc_result *ret, struct err *err)

@@ -68,6 +68,19 @@ static int op_destroy(struct client *c, json_t **ret, struct err *err)
 	return 0;
 }
 
+static int op_snapshot(struct client *c, const json_t *req, json_t **ret, struct err *err)
+{
+	const char *path = json_str_at(req, "path");
+	int r;
+
+	if (!c->guest || !path || path[0] != '/')
+		return err_set(err, -EINVAL, "snapshot: no guest, or no absolute path");
+	r = guest_snapshot(c->guest, path, err);
+	if (r == 0)
+		*ret = json_object();
+	return r;
+}
+
 /* A client that is about to go asks whether anybody stays. */
 static int op_leave(struct client *c, json_t **ret)
 {
@@ -98,6 +111,8 @@ static void handle(struct client *c, const json_t *req)
 		r = op_start(c, req, &ret, &err);
 	} else if (str_eq(op, "destroy")) {
 		r = op_destroy(c, &ret, &err);
+	} else if (str_eq(op, "snapshot")) {
+		r = op_snapshot(c, req, &ret, &err);
 	} else if (str_eq(op, "agent")) {
 		r = agentd_add(c, req, &err);
 		if (r == 0)
@@ -139,6 +154,7 @@ static void drain_console(struct client *c)
 static void send_notes(struct client *c)
 {
 	bool noted, up;
+	unsigned downs;
 	const char *ended;
 	eventfd_t n;
 
@@ -146,11 +162,13 @@ static void send_notes(struct client *c)
 	pthread_mutex_lock(&c->host->lock);
 	noted = c->agent_noted;
 	up = c->agent_up;
+	downs = c->agent_downs;
 	ended = c->ended;
 	c->agent_noted = false;
 	pthread_mutex_unlock(&c->host->lock);
 	if (noted)
-		send_new(c, json_pack("{s:s, s:b}", "event", "agent", "up", up));
+		send_new(c, json_pack("{s:s, s:b, s:i}", "event", "agent", "up", up, "downs",
+				      (int) downs));
 	if (!ended || c->end_sent || !c->guest)
 		return;
 	while (c->guest->console_fd >= 0 && c->guest->log_bytes < VM_CONSOLE_MAX) {

@@ -33,6 +33,7 @@ struct guest {
 	int uid_lock; /* holds the uid's slot; -1 = none */
 	int console_fd, log_fd;
 	uint64_t log_bytes;
+	unsigned n_snapshots;
 	struct stage_scan scan;
 	int64_t start_ns;
 	pid_t pid;
@@ -61,6 +62,7 @@ struct client {
 	struct guest *guest; /* set once by the client thread; the list lookup holds host->lock */
 	int note_fd;         /* eventfd: something below changed */
 	bool agent_up, agent_noted; /* host->lock */
+	unsigned agent_downs;       /* host->lock */
 	const char *ended;          /* host->lock; why, a constant */
 	bool end_sent;
 	pthread_t agent;
@@ -110,5 +112,9 @@ void guest_free(struct host *h, struct guest *g);
 /** guest_console() - move console output to the log. Return: 1 something came, 0 nothing, or
  *  -errno at the end. */
 int guest_console(struct guest *g);
+
+/* snapshot.c */
+/** guest_snapshot() - an external snapshot: the qcow2 file @path takes the writes from now on. */
+int guest_snapshot(struct guest *g, const char *path, struct err *err);
 
 #endif

@@ -135,8 +135,10 @@ struct vm {
 	struct journal_entry *process; /* QEMU */
 	pid_t qemu;                    /* 0 = not known */
 	json_int_t next_id;
-	int64_t start_ns;           /* this process's clock when the guest began to run */
+	int64_t start_ns; /* this process's clock when the guest began to run */
+	bool windows;
 	bool agent_up, ended, lost; /* lost: the vmhost process is gone */
+	json_int_t agent_downs;     /* how often the agent went away */
 	char *end_reason;
 	char *exec_dir; /* in the guest; made by the first vm_exec() */
 	unsigned exec_n;

@@ -87,6 +87,7 @@ static void on_agent(virConnectPtr conn, virDomainPtr dom, int state, int reason
 	c = find_client(h, dom);
 	if (c) {
 		c->agent_up = state == VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED;
+		c->agent_downs += !c->agent_up;
 		c->agent_noted = true;
 		note(c);
 	}

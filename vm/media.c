@@ -42,7 +42,7 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
 	buf_addstr(&uri, "nbd+unix:///");
 	uri_escape(&uri, nbd_export ? nbd_export : "");
 	buf_addstr(&uri, "?socket=");
-	uri_escape(&uri, nbd_socket);
+	uri_escape(&uri, nbd_socket ? nbd_socket : "");
 	size = strf("%llu", (unsigned long long) size_bytes);
 	if (buf_err(&uri) < 0 || !size)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -53,10 +53,12 @@ int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_
 	argv[n++] = "qcow2";
 	argv[n++] = "-o";
 	argv[n++] = "cluster_size=64k";
-	argv[n++] = "-F";
-	argv[n++] = "raw";
-	argv[n++] = "-b";
-	argv[n++] = buf_str(&uri);
+	if (nbd_socket) {
+		argv[n++] = "-F";
+		argv[n++] = "raw";
+		argv[n++] = "-b";
+		argv[n++] = buf_str(&uri);
+	}
 	argv[n++] = path;
 	if (size_bytes)
 		argv[n++] = size;

@@ -69,11 +69,15 @@ struct vm_spec {
 				    open network also reaches the host's loopback as 10.0.2.2 */
 	const char *const *forwards; /* "tcp:127.0.0.1:2222-:22" ..., NULL-terminated, or NULL */
 	const char *http_proxy_sock; /* network: nothing outwards but this HTTP proxy (Unix socket),
-					which the guest sees at 10.0.2.100:3128; or NULL */
+					which the guest sees at VM_PROXY; or NULL */
+	bool windows;                /* how vm_exec() and files speak to the agent */
 };
 
+#define VM_PROXY "10.0.2.100:3128"
+
 /** vm_overlay_create() - qcow2 overlay of 64 KiB clusters over the export; @size_bytes 0 = as large
- *  as the export. @nbd_export NULL = the server's default. Journalled by the caller. */
+ *  as the export. @nbd_socket NULL = over nothing: for vm_snapshot(), which says what lies below
+ * it. @nbd_export NULL = the server's default. Journalled by the caller. */
 int vm_overlay_create(const char *path, const char *nbd_socket, const char *nbd_export,
 		      uint64_t size_bytes, struct err *err);
 
@@ -109,7 +113,8 @@ struct vm_exec {
 	struct buf *out; /* or NULL */
 };
 /** vm_exec() - run a command through the agent. Output (standard output and error in one, in order)
- *  is streamed by reading a file that the command writes in the guest's /run. Return 0 when it ran
+ *  is streamed by reading a file that the command writes in the guest's /run. On
+ *  Windows the agent hands it over at the end, and @argv[0] is a Windows path. Return 0 when it ran
  *  (see @ret), -ETIME, -ECHILD (the guest ended), the cancel reason, or another -errno. */
 int vm_exec(struct vm *vm, const struct vm_exec *x, struct proc_result *ret, struct err *err);
 /** vm_put_file() / vm_get_file() - through the agent, 1 MiB pieces; about 1 MiB/s under emulation.
@@ -117,6 +122,25 @@ int vm_exec(struct vm *vm, const struct vm_exec *x, struct proc_result *ret, str
 int vm_put_file(struct vm *vm, const char *local, const char *guest, unsigned mode,
 		struct err *err);
 int vm_get_file(struct vm *vm, const char *guest, const char *local, struct err *err);
+/** vm_put_fd() / vm_get_fd() - the same from and into an open regular file. On Windows there are no
+ *  modes. */
+int vm_put_fd(struct vm *vm, int fd, const char *guest, unsigned mode, struct err *err);
+int vm_get_fd(struct vm *vm, const char *guest, int fd, struct err *err);
+
+/** vm_ended() - did the guest end, as far as is known without asking? */
+bool vm_ended(const struct vm *vm);
+/** vm_wait_end() - until the guest ends by itself. Return: 0, -ETIME after @timeout_ms (0 = never),
+ * or the cancel reason. */
+int vm_wait_end(struct vm *vm, uint64_t timeout_ms, struct cancel *cancel, struct err *err);
+/** vm_restart() - run @argv, which makes the guest restart, and wait until the agent was gone and
+ *  answers again. @argv NULL = the system's own way. Return: 0, -ETIME after @timeout_ms, -ECHILD
+ *  (the guest ended instead), the cancel reason, or another -errno. */
+int vm_restart(struct vm *vm, const char *const *argv, uint64_t timeout_ms, struct cancel *cancel,
+	       struct err *err);
+/** vm_snapshot() - trim, freeze the guest's file systems, put @overlay (made for it) on top of the
+ *  disk, thaw. The file below has all that was written so far and is written no more. After an
+ *  error the state of the disk is not known: stop the guest. */
+int vm_snapshot(struct vm *vm, const char *overlay, struct cancel *cancel, struct err *err);
 
 /** vm_stop() - agent shutdown, then power off after @grace_ms (0 = at once); removes everything
  * that vm_start() made; frees @vm in any case. NULL is fine. */

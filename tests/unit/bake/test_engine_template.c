@@ -77,7 +77,7 @@ static void steps_are_taken_in_order(void **state)
 	assert_string_equal(t.steps[1].field, "properties.customize[1]");
 	assert_false(t.steps[0].network);
 	assert_int_equal(t.timeout_s, 240 * 60);
-	assert_string_equal(t.executor, "container");
+	assert_string_equal(t.executor, "auto");
 	assert_int_equal(template_find_step(&t, "SHELL-2", &at, NULL), 0);
 	assert_int_equal(at, 1);
 	assert_int_equal(template_find_step(&t, "1", &at, NULL), 0);
@@ -105,6 +105,57 @@ static void sources(void **state)
 		"properties.source.imageVersionId", "BadSharedImageVersionSource");
 }
 
+#define STEP            "properties.customize[0]"
+#define CUSTOM(members) "{\"customize\":[{\"type\":" members "}]}"
+
+static void windows_steps(void **state)
+{
+	accepts(CUSTOM("\"WindowsUpdate\""));
+	accepts(CUSTOM(
+		"\"WindowsUpdate\",\"searchCriteria\":\"IsInstalled=0\",\"filters\":"
+		"[\"exclude:$_.Title -like '*Preview*'\",\"include:$true\"],\"updateLimit\":20"));
+	refuses(CUSTOM("\"WindowsUpdate\",\"searchCriteria\":7"), STEP ".searchCriteria", NULL);
+	refuses(CUSTOM("\"WindowsUpdate\",\"updateLimit\":-1"), STEP ".updateLimit", NULL);
+	refuses(CUSTOM("\"WindowsUpdate\",\"updateLimit\":1001"), STEP ".updateLimit", NULL);
+	accepts(CUSTOM("\"WindowsUpdate\",\"updateLimit\":1000"));
+	refuses(CUSTOM("\"WindowsUpdate\",\"filters\":[\"only:x\"]"), STEP ".filters", NULL);
+	refuses(CUSTOM("\"WindowsUpdate\",\"filters\":[\"include:\"]"), STEP ".filters", NULL);
+	refuses(CUSTOM("\"WindowsUpdate\",\"filters\":\"include:1\""), STEP ".filters", NULL);
+	accepts(CUSTOM("\"WindowsRestart\""));
+	accepts(CUSTOM("\"WindowsRestart\",\"restartCommand\":\"\",\"restartTimeout\":\"\""));
+	accepts(CUSTOM(
+		"\"WindowsRestart\",\"restartTimeout\":\"1h30m\",\"restartCheckCommand\":\"x\""));
+	accepts(CUSTOM("\"WindowsRestart\",\"restartTimeout\":\"24h\""));
+	refuses(CUSTOM("\"WindowsRestart\",\"restartTimeout\":\"24h1s\""), STEP ".restartTimeout",
+		NULL);
+	refuses(CUSTOM("\"WindowsRestart\",\"restartTimeout\":\"5\""), STEP ".restartTimeout",
+		NULL);
+	refuses(CUSTOM("\"WindowsRestart\",\"restartTimeout\":\"m\""), STEP ".restartTimeout",
+		NULL);
+	refuses(CUSTOM("\"WindowsRestart\",\"restartTimeout\":\"0m\""), STEP ".restartTimeout",
+		NULL);
+	refuses(CUSTOM("\"WindowsRestart\",\"restartTimeout\":5"), STEP ".restartTimeout", NULL);
+	refuses(CUSTOM("\"WindowsRestart\",\"restartCommand\":5"), STEP ".restartCommand", NULL);
+	refuses(CUSTOM("\"PowerShell\""), STEP, "NoCustomizerScript");
+	accepts(CUSTOM("\"PowerShell\",\"inline\":[\"x\"],\"validExitCodes\":[0,-1,4294967295],"
+		       "\"runElevated\":true,\"runAsSystem\":true"));
+	refuses(CUSTOM("\"PowerShell\",\"inline\":[\"x\"],\"validExitCodes\":[4294967296]"),
+		STEP ".validExitCodes", NULL);
+	refuses(CUSTOM("\"PowerShell\",\"inline\":[\"x\"],\"validExitCodes\":3"),
+		STEP ".validExitCodes", NULL);
+	refuses(CUSTOM("\"PowerShell\",\"inline\":[\"x\"],\"runAsSystem\":true"),
+		STEP ".runAsSystem", NULL);
+	refuses(CUSTOM("\"PowerShell\",\"inline\":[\"x\"],\"runElevated\":1"), STEP ".runElevated",
+		NULL);
+	accepts("{\"validate\":{\"inVMValidations\":[{\"type\":\"PowerShell\",\"inline\":[\"x\"]}]}"
+		"}");
+	refuses("{\"validate\":{\"inVMValidations\":[{\"type\":\"PowerShell\"}]}}",
+		"properties.validate.inVMValidations[0]", "NoValidatorScript");
+	accepts("{\"kiln\":{\"executor\":\"vm\"}}");
+	accepts("{\"kiln\":{\"executor\":\"auto\"}}");
+	refuses("{\"kiln\":{\"executor\":\"hypervisor\"}}", "properties.kiln.executor", NULL);
+}
+
 static void customizers(void **state)
 {
 	accepts("{\"customize\":[]}");
@@ -116,8 +167,6 @@ static void customizers(void **state)
 	refuses("{\"customize\":[7]}", "properties.customize[0]", NULL);
 	refuses("{\"customize\":[{\"type\":\"Perl\"}]}", "properties.customize[0].type",
 		"BadCustomizerType");
-	refuses("{\"customize\":[{\"type\":\"WindowsUpdate\"}]}", "properties.customize[0].type",
-		"UnsupportedCustomizerType");
 	refuses("{\"customize\":[{\"type\":\"Shell\"}]}", "properties.customize[0]",
 		"NoCustomizerScript");
 	refuses("{\"customize\":[{\"type\":\"Shell\",\"inline\":[\"a\"],\"scriptUri\":\"https://e/"
@@ -304,6 +353,7 @@ int main(void)
 		cmocka_unit_test(steps_are_taken_in_order),
 		cmocka_unit_test(sources),
 		cmocka_unit_test(customizers),
+		cmocka_unit_test(windows_steps),
 		cmocka_unit_test(uris_and_checksums),
 		cmocka_unit_test(targets),
 		cmocka_unit_test(limits_and_additions),

@@ -57,7 +57,8 @@ static void odd_tables(void **state)
 static void environment(void **state)
 {
 	static const char *const given[] = {"LANG=de_DE.UTF-8", "MINE=1", "http_proxy=x", NULL};
-	auto_strv char **plain = container_env(NULL, false), **net = container_env(given, true);
+	auto_strv char **plain = container_env(NULL, NULL),
+		       **net = container_env(given, "127.0.0.1:3128");
 	size_t langs = 0, mine = 0, proxies = 0;
 
 	assert_non_null(plain);
