@@ -123,9 +123,11 @@ int bake_find_step(const struct bake_env *env, const char *id, const char *step,
 int bake_changes(struct store *s, unsigned region_a, const struct disk_ref *a, unsigned region_b,
 		 const struct disk_ref *b, struct cancel *cancel, json_t **ret, struct err *err);
 
-/** bake_shell() - open an interactive shell (or run @argv) in a disk, in the container executor;
- *  changes are thrown away. Return: the command's exit status, or -errno. */
-int bake_shell(const struct bake_env *env, const struct disk_ref *disk, char *const argv[],
-	       struct err *err);
+/** bake_shell() - open an interactive shell (or run @argv) in a disk; changes are thrown away.
+ *  @facts say what it is ("trusted", "osType", "hyperVGeneration"): what has a foreign ancestor, or
+ *  holds Windows, is booted, and has commands only. Return: the command's exit status, or -errno.
+ */
+int bake_shell(const struct bake_env *env, const struct disk_ref *disk, const json_t *facts,
+	       char *const argv[], struct err *err);
 
 #endif

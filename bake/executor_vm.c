@@ -10,13 +10,15 @@
 #include <sys/un.h>
 
 #include "bake/container.h"
+#include "bake/powershell.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#define AGENT_MS    900000u    /* an emulated guest on a busy host is slow to boot */
-#define SETTLE_MS   300000u    /* for its services to come up */
-#define HELPER_MS   120000u    /* small commands of ours */
+#define AGENT_MS    900000u /* an emulated guest on a busy host is slow to boot */
+#define SETTLE_MS   300000u /* for its services to come up */
+#define HELPER_MS   120000u /* small commands of ours */
+#define GROW_MS     600000u
 #define NO_LIMIT_MS 259200000u /* a step without one: the run's own limit ends it */
 #define STEP_DIR    "/run/kiln"
 
@@ -30,7 +32,8 @@ struct vm_executor {
 	char *overlay; /* that takes the writes */
 	unsigned n_overlays;
 	uint64_t size_bytes;
-	char *proxy_path; /* NULL = no network card */
+	char *proxy_dir, *proxy_path; /* NULL = no network card */
+	struct journal_entry *proxy_entry;
 	bool card_up;
 	struct disk_ref parent; /* what the open overlay lies on */
 	bool lost;              /* a snapshot failed: the disk's state is not known */
@@ -54,11 +57,13 @@ static void vm_executor_stop(struct executor *base)
 	err_done(&err);
 	nbd_export_free(x->below);
 	nbd_export_free(x->export);
-	if (x->proxy_path)
-		(void) unlink(x->proxy_path);
+	if (x->proxy_entry && journal_undo(x->proxy_entry, &err) < 0)
+		log_warn("executor.stop", "error=\"%s\"", err_str(&err));
+	err_done(&err);
 	if (x->dir && journal_undo(x->dir_entry, &err) < 0)
 		log_warn("executor.stop", "error=\"%s\"", err_str(&err));
 	free(x->proxy_path);
+	free(x->proxy_dir);
 	free(x->overlay);
 	free(x->dir);
 	free(x);
@@ -144,6 +149,54 @@ static int settle(struct vm_executor *x, struct err *err)
 	return x->env->windows ? 0 : helper(x, argv, SETTLE_MS, err);
 }
 
+/* A directory that QEMU's uid passes and nobody lists: the socket's random name lets it in. */
+static int make_proxy_dir(struct vm_executor *x, const char *id, struct err *err)
+{
+	int r;
+
+	x->proxy_dir = strf("%s/p-%.8s", x->env->run_dir, id);
+	x->proxy_path = x->proxy_dir ? strf("%s/%.16s", x->proxy_dir, id + 8) : NULL;
+	if (!x->proxy_path)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = journal_add(x->env->journal, "tree", json_pack("{s:s}", "path", x->proxy_dir),
+			&x->proxy_entry, err);
+	if (r == 0 && mkdir(x->proxy_dir, 0711) < 0)
+		r = err_set(err, -errno, "%s: %s", x->proxy_dir, strerror(errno));
+	return r;
+}
+
+/* The disk is larger than what the image was made for: its own tools know how to use that. */
+static int grow_root(struct vm_executor *x, struct err *err)
+{
+	static const char *const linux_argv[] = {
+		"/bin/sh", "-c",
+		"set -e; dev=$(findmnt -nvo SOURCE /); name=${dev##*/}; "
+		"part=$(cat /sys/class/block/$name/partition); "
+		"disk=/dev/$(basename \"$(readlink -f /sys/class/block/$name/..)\"); "
+		"if command -v growpart >/dev/null; then growpart $disk $part || [ $? = 1 ]; "
+		"elif command -v sfdisk >/dev/null; then echo ', +' | sfdisk -q --no-reread -N "
+		"$part "
+		"$disk; partx -u $disk; "
+		"else echo 'the image has neither growpart nor sfdisk'; exit 1; fi; "
+		"case $(findmnt -nvo FSTYPE /) in ext*) resize2fs $dev;; xfs) xfs_growfs /;; "
+		"btrfs) btrfs filesystem resize max /;; *) echo 'unknown file system'; exit 1;; "
+		"esac",
+		NULL};
+	static const char *const windows_argv[] = {
+		POWERSHELL_EXE,
+		"-NoProfile",
+		"-NonInteractive",
+		"-Command",
+		"$ErrorActionPreference = 'Stop'; Update-HostStorageCache; "
+		"$max = (Get-PartitionSupportedSize -DriveLetter C).SizeMax; "
+		"if ($max -gt (Get-Partition -DriveLetter C).Size) "
+		"{ Resize-Partition -DriveLetter C -Size $max }",
+		NULL};
+	int r = helper(x, x->env->windows ? windows_argv : linux_argv, GROW_MS, err);
+
+	return r < 0 ? err_ctx(err, r, "grow the root file system") : 0;
+}
+
 static int start(struct vm_executor *x, const struct disk_ref *base, uint64_t grow, struct err *err)
 {
 	char id[33];
@@ -158,15 +211,18 @@ static int start(struct vm_executor *x, const struct disk_ref *base, uint64_t gr
 		return r;
 	x->size_bytes = grow > base->size_bytes ? grow : base->size_bytes;
 	x->overlay = overlay_path(x);
-	if (x->env->network)
-		x->proxy_path = strf("%s/p-%.16s.sock", x->env->run_dir, id);
-	if (!x->overlay || (x->env->network && !x->proxy_path))
+	if (!x->overlay)
 		return err_set(err, -ENOMEM, "out of memory");
+	r = x->env->network ? make_proxy_dir(x, id, err) : 0;
+	if (r < 0)
+		return r;
 	r = vm_overlay_create(x->overlay, nbd_host_socket(x->env->nbd), nbd_export_name(x->export),
 			      x->size_bytes, err);
 	if (r == 0)
 		r = boot(x, id, err);
-	return r == 0 ? settle(x, err) : r;
+	if (r == 0)
+		r = settle(x, err);
+	return r == 0 && grow > base->size_bytes ? grow_root(x, err) : r;
 }
 
 static int vm_executor_start(const struct executor_env *env, const struct disk_ref *base,
@@ -225,7 +281,6 @@ static int proxy_up(struct vm_executor *x, const struct executor_net *net, struc
 		return err_set(err, -ENAMETOOLONG, "%s is too long", x->proxy_path);
 	memcpy(a.sun_path, x->proxy_path, strlen(x->proxy_path));
 	(void) unlink(x->proxy_path);
-	/* Its random name, in a directory that nobody else lists, is what lets QEMU's uid in. */
 	if (fd < 0 || bind(fd, (const struct sockaddr *) &a, sizeof(a)) < 0 ||
 	    chmod(x->proxy_path, 0666) < 0 || listen(fd, 64) < 0)
 		return err_set(err, -errno, "%s: %s", x->proxy_path, strerror(errno));

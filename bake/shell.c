@@ -63,6 +63,8 @@ static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		"TERM=xterm",   NULL};
 	struct executor *x = NULL;
 	auto_strv char **command = NULL;
+	const struct executor_ops *ops =
+		x_env->untrusted || x_env->windows ? &executor_vm : &executor_container;
 	bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	struct proc_result res = {0};
 	int r = argv ? command_argv(argv, &command) : 0;
@@ -74,24 +76,29 @@ static int run_in(const struct bake_env *env, struct executor_env *x_env,
 		err_hint(err, "give a command, for example: kiln shell TEMPLATE@STEP -- ls /");
 		return -EINVAL;
 	}
-	r = executor_container.start(x_env, disk, 0, &x, err);
-
+	if (ops == &executor_vm && !argv) {
+		err_set(err, -EOPNOTSUPP,
+			"the disk is opened in a guest, which has no terminal here");
+		err_hint(err, "give a command, or boot it: kiln run TEMPLATE@STEP");
+		return -EOPNOTSUPP;
+	}
+	r = ops->start(x_env, disk, 0, &x, err);
 	if (r < 0)
 		return r;
-	r = executor_container.run(x,
-				   &(struct executor_cmd){
-					   .argv = command ? (const char *const *) command : login,
-					   .envp = envp,
-					   .terminal = terminal,
-					   .line = pass_line,
-				   },
-				   &res, err);
-	executor_container.stop(x);
+	r = ops->run(x,
+		     &(struct executor_cmd){
+			     .argv = command ? (const char *const *) command : login,
+			     .envp = envp,
+			     .terminal = terminal && ops != &executor_vm,
+			     .line = pass_line,
+		     },
+		     &res, err);
+	ops->stop(x);
 	return r < 0 ? r : res.exit_code;
 }
 
-int bake_shell(const struct bake_env *env, const struct disk_ref *disk, char *const argv[],
-	       struct err *err)
+int bake_shell(const struct bake_env *env, const struct disk_ref *disk, const json_t *facts,
+	       char *const argv[], struct err *err)
 {
 	struct journal_entry *entry = NULL;
 	struct err ignored = ERR_INIT;
@@ -104,6 +111,11 @@ int bake_shell(const struct bake_env *env, const struct disk_ref *disk, char *co
 		.cancel = env->cancel,
 		.events = env->events,
 		.interactive = true,
+		.vmhost = env->vmhost,
+		.arg = env->arg,
+		.untrusted = !json_bool_at(facts, "trusted", false),
+		.uefi = str_eq(json_str_at(facts, "hyperVGeneration"), "V2"),
+		.windows = str_eq_nocase(json_str_at(facts, "osType") ?: "", "Windows"),
 	};
 	int r = store_session_begin(env->store, "shell", &x_env.session, err);
 

@@ -1,14 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* File: one file from outside to an absolute path; root's, 0644, or 0755 when a file: source is
  * executable. */
+#include <ctype.h>
+
 #include "bake/steps.h"
 #include "base/mem.h"
+
+/* "C:\\dir\\file", as templates for Windows have it. */
+static bool windows_path(const char *s)
+{
+	return isalpha((unsigned char) s[0]) && s[1] == ':' && s[2] == '\\' && s[3] &&
+	       !strpbrk(s + 2, "/:*?\"<>|") && !strstr(s, "\\..\\") && !str_ends(s, "\\..") &&
+	       !str_ends(s, "\\");
+}
 
 static int check_destination(const json_t *v, const char *field, struct err *err)
 {
 	const char *s = json_string_value(v);
 	size_t n = s ? strlen(s) : 0;
 
+	if (n > 3 && n < 260 && windows_path(s)) {
+		for (; *s; s++)
+			if ((unsigned char) *s < 0x20)
+				return template_field_error(err, NULL, field,
+							    "a path has no control characters");
+		return 0;
+	}
 	if (n < 2 || *s != '/' || n > 4095)
 		return template_field_error(err, NULL, field,
 					    "expected the file's absolute path in the image");

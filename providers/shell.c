@@ -20,5 +20,5 @@ int shell_open(struct app *a, const char *id, const char *step, char *const argv
 	if (r < 0)
 		return r;
 	env.cancel = cancel;
-	return bake_shell(&env, &s.disk, argv, err);
+	return bake_shell(&env, &s.disk, s.facts, argv, err);
 }
