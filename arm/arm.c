@@ -9,8 +9,29 @@
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "meta/idempotency.h"
+#include "meta/names.h"
 
 #define EXPIRE_MAX 2000 /* rows that one look deletes */
+
+/* The database keeps the names of types that have some. */
+static int name_types(struct arm *arm, struct err *err)
+{
+	size_t n = 0;
+
+	arm->namings = calloc(arm->n_types + 1, sizeof(*arm->namings));
+	if (!arm->namings)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < arm->n_types; i++) {
+		const struct arm_type *t = arm->by_name[i];
+
+		if (!t->names)
+			continue;
+		arm->namings[n] = (struct resource_naming){str_lower(t->name), t->names};
+		if (!arm->namings[n++].type)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
+	return meta_name(arm->config.meta, arm->namings, err);
+}
 
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 {
@@ -32,6 +53,8 @@ int arm_new(const struct arm_config *c, struct arm **ret, struct err *err)
 		r = renditions_new(RENDITIONS_BYTES, &arm->renditions, err);
 	if (r >= 0)
 		grants_watch(arm);
+	if (r >= 0)
+		r = name_types(arm, err);
 	if (r >= 0)
 		r = arm_expire(arm, err);
 	if (r < 0) {
@@ -59,6 +82,9 @@ void arm_free(struct arm *arm)
 	flood_free(arm->flood);
 	strv_free(arm->operation_types);
 	free(arm->by_name);
+	for (struct resource_naming *n = arm->namings; n && n->type; n++)
+		free((char *) (uintptr_t) n->type);
+	free(arm->namings);
 	grants_cache_free(arm->grants);
 	renditions_free(arm->renditions);
 	free(arm->owner);

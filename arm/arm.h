@@ -255,6 +255,9 @@ typedef int arm_each_fn(void *arg, const char *id, const json_t *doc);
  */
 int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
 	     struct err *err);
+/** arm_named() - stored resources of a type that its names hook gave @name to; no order. */
+int arm_named(struct arm *arm, const char *type, const char *name, arm_each_fn *fn, void *arg,
+	      struct err *err);
 /** arm_each_back() - the same of one type from the list's end; a positive return of @fn ends it
  *  early and is returned. Costs what is looked at. */
 int arm_each_back(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
@@ -405,6 +408,8 @@ struct arm_type {
 	bool filters_rows;        /* the list hook leaves out what the caller may not read: the
 				     list is for whoever may read something in it */
 	const struct arm_filter_field *filters; /* of lists of its rows; NULL = none */
+	/* Names that arm_named() finds a resource by, besides its id: a vector for strv_free(). */
+	int (*names)(const char *id, const json_t *doc, char ***ret);
 	bool stateless;         /* no properties.provisioningState (arm/ keeps it otherwise) */
 	bool must_exist;        /* DELETE of an absent one is 404, not 204 */
 	bool body_etag;         /* the body carries "etag" too */

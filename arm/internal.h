@@ -33,8 +33,9 @@ struct arm {
 	char **operation_types; /* owned, NULL-terminated: types that operation URLs parse to */
 	const struct arm_type **by_name; /* owned: config.types ordered by name without case */
 	size_t n_types;
-	char *owner;         /* owned: this process, for leases */
-	uint64_t id_seed[2]; /* of request ids */
+	struct resource_naming *namings; /* owned: of the types that have names */
+	char *owner;                     /* owned: this process, for leases */
+	uint64_t id_seed[2];             /* of request ids */
 	_Atomic uint64_t requests;
 };
 

@@ -234,6 +234,15 @@ int arm_each(struct arm *arm, const char *type, const char *parent, arm_each_fn 
 	return each(arm, &q, fn, arg, err);
 }
 
+int arm_named(struct arm *arm, const char *type, const char *name, arm_each_fn *fn, void *arg,
+	      struct err *err)
+{
+	auto_free char *lower = str_lower(type);
+	struct resource_query q = {.type = lower, .named = name, .by_key = true, .limit = ARM_PAGE};
+
+	return lower ? each(arm, &q, fn, arg, err) : err_set(err, -ENOMEM, "out of memory");
+}
+
 int arm_each_back(struct arm *arm, const char *type, const char *parent, arm_each_fn *fn, void *arg,
 		  struct err *err)
 {

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "meta/driver.h"
+#include "meta/names.h"
 #include "meta/row.h"
 #include "meta/schema.h"
 
@@ -10,6 +11,7 @@ struct meta {
 	struct db *db;
 	const char *const *watched; /* types; set once, before other threads use @db */
 	const char *stamp;
+	const struct resource_naming *namings; /* the same; ends with type NULL; NULL = none */
 };
 
 int meta_open(const char *url, struct meta **ret, struct err *err)
@@ -52,6 +54,16 @@ void meta_watch(struct meta *m, const char *const *types, const char *stamp)
 {
 	m->watched = types;
 	m->stamp = stamp;
+}
+
+const struct resource_naming *meta_namings(const struct meta *m)
+{
+	return m->namings;
+}
+
+void meta_set_namings(struct meta *m, const struct resource_naming *list)
+{
+	m->namings = list;
 }
 
 int watch_note(struct meta *m, const char *type, struct err *err)

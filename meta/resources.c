@@ -2,6 +2,7 @@
 #include "meta/resources.h"
 
 #include "base/mem.h"
+#include "meta/names.h"
 #include "meta/row.h"
 #include "meta/schema.h"
 
@@ -156,6 +157,8 @@ int resource_create(struct meta *m, struct resource *res, struct err *err)
 	}
 	if (r >= 0)
 		r = watch_note(m, res->type, err);
+	if (r >= 0)
+		r = names_write(m, res, err);
 	r = tx_end(m, r, err);
 	if (r >= 0) {
 		res->revision = revision;
@@ -188,6 +191,8 @@ int resource_update(struct meta *m, struct resource *res, bool revise, struct er
 			    res->id);
 	if (r >= 0)
 		r = watch_note(m, res->type, err);
+	if (r >= 0)
+		r = names_write(m, res, err);
 	r = tx_end(m, r, err);
 	if (r >= 0) {
 		res->revision = revision;
@@ -213,6 +218,8 @@ int resource_delete(struct meta *m, const char *key, struct err *err)
 		     row_type, &type, NULL, err);
 	if (r >= 0)
 		r = watch_note(m, type, err);
+	if (r >= 0)
+		r = names_drop(m, type, key, err);
 	return tx_end(m, r, err);
 }
 
@@ -260,9 +267,13 @@ static int page_sql(const struct resource_query *q, const char *lo, const char *
 	const char *above = q->by_key ? " AND key > ?" : " AND sort > ?";
 	const char *below = q->by_key ? " AND key < ?" : " AND sort < ?";
 
-	*ret = strf("SELECT " COLUMNS " FROM resource WHERE %s%s%s ORDER BY %s%s LIMIT ?",
-		    q->type ? "type = ?" : "1 = 1", lo ? above : "", hi ? below : "", column,
-		    q->descending ? " DESC" : "");
+	const char *which = q->named  ? "key IN (SELECT resource FROM resource_name WHERE kind = ?"
+					" AND name = ?)"
+			    : q->type ? "type = ?"
+				      : "1 = 1";
+
+	*ret = strf("SELECT " COLUMNS " FROM resource WHERE %s%s%s ORDER BY %s%s LIMIT ?", which,
+		    lo ? above : "", hi ? below : "", column, q->descending ? " DESC" : "");
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -272,7 +283,7 @@ int resource_scan(struct meta *m, const struct resource_query *q, resource_row_f
 	auto_free char *under_lo = NULL, *under_hi = NULL, *sql = NULL;
 	struct scan s = {fn, arg, 0};
 	const char *lo, *hi;
-	struct db_value p[4];
+	struct db_value p[5];
 	size_t n = 0;
 	int r;
 
@@ -291,6 +302,8 @@ int resource_scan(struct meta *m, const struct resource_query *q, resource_row_f
 		return err_set(err, -ENOMEM, "out of memory");
 	if (q->type)
 		p[n++] = DBT(q->type);
+	if (q->named)
+		p[n++] = DBT(q->named);
 	if (lo)
 		p[n++] = DBT(lo);
 	if (hi)

@@ -56,6 +56,7 @@ int resource_delete(struct meta *m, const char *key, struct err *err);
 struct resource_query {
 	const char *type;  /* lower-cased; NULL = all types */
 	const char *under; /* key of an ancestor; NULL or "" = everywhere */
+	const char *named; /* those of @type (not NULL) with this name, @by_key; see names.h */
 	const char *after; /* sort (by_key: key) of the last row of the page before; NULL = start */
 	bool by_key;       /* ordered by key, not by sort */
 	bool descending;   /* from the end; by key children come before what they are under */

@@ -13,6 +13,7 @@ static const struct schema_step steps[] = {
 	{"principals, groups, token keys", schema_identity},
 	{"leases", schema_leases},
 	{"age of roots", schema_root_age},
+	{"names of resources", schema_names},
 };
 
 static int row_int(void *arg, const struct db_row *row)

@@ -29,13 +29,13 @@ static int find_namesake(void *arg, const char *id, const json_t *doc)
 /* A gallery's name is unique in its subscription, not only in its group. */
 static int check_unique(const struct arm_call *c, struct err *err)
 {
-	auto_free char *sub = strf("/subscriptions/%s", c->id->subscription);
+	auto_free char *unique = strf("%s-%s", c->id->subscription, c->id->name);
 	struct namesake n = {.c = c};
 	int r;
 
-	if (!sub)
+	if (!unique)
 		return no_memory(err);
-	r = arm_each(c->arm, TYPE_GALLERY, sub, find_namesake, &n, err);
+	r = share_named(c->arm, false, unique, find_namesake, &n, err);
 	if (n.id) { /* where it is, only those may know who may read it */
 		bool seen = arm_may(c->arm, c->who, TYPE_GALLERY "/read", n.id, NULL) == 0;
 
@@ -219,6 +219,7 @@ const struct arm_type type_galleries = {
 	.del = gallery_delete,
 	.view = gallery_view,
 	.view_pure = true,
+	.names = share_names,
 	.actions = gallery_actions,
 	.jobs = gallery_jobs,
 };

@@ -37,10 +37,36 @@ static int find_triplet(void *arg, const char *id, const json_t *doc)
 	return t->id ? 1 : -ENOMEM;
 }
 
+/* Of one gallery: a gallery's id has no blanks at its end, names have none at all. */
+static int triplet_names(const char *id, const json_t *doc, char ***ret)
+{
+	const json_t *i = json_at(doc, "properties.identifier");
+	const char *publisher = json_str_at(i, "publisher"), *offer = json_str_at(i, "offer");
+	const char *sku = json_str_at(i, "sku");
+	auto_free char *name = NULL, *low = NULL;
+	auto_arm_id struct arm_id a = {0};
+	int r;
+
+	if (!publisher || !offer || !sku)
+		return 0;
+	r = arm_id_parse(id, &a, NULL);
+	if (r < 0)
+		return r;
+	name = strf("%s %s %s %s", publisher, offer, sku, a.parent);
+	low = name ? str_lower(name) : NULL;
+	return low ? strv_push(ret, low) : -ENOMEM;
+}
+
 static int check_triplet(const struct arm_call *c, struct err *err)
 {
 	struct triplet t = {.c = c};
-	int r = arm_each(c->arm, TYPE_DEFINITION, c->id->parent, find_triplet, &t, err);
+	auto_strv char **names = NULL;
+	int r = triplet_names(c->id->text, c->doc, &names);
+
+	if (r < 0)
+		return no_memory(err);
+	if (names)
+		r = arm_named(c->arm, TYPE_DEFINITION, names[0], find_triplet, &t, err);
 
 	if (t.id)
 		r = refuse(err, -EEXIST, "Conflict", "properties.identifier",
@@ -368,6 +394,7 @@ const struct arm_type type_gallery_images = {
 	.operation_path = GALLERY_OPERATIONS,
 	.tracked = true,
 	.properties = definition_properties,
+	.names = triplet_names,
 	.write = definition_write,
 	.del = definition_delete,
 	.jobs = definition_jobs,

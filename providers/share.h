@@ -34,6 +34,11 @@ enum share_way { SHARE_SUBSCRIPTION = 1, SHARE_TENANT = 2 };
 int share_ways(struct arm *arm, const json_t *gallery, const char *subscription, unsigned *ret,
 	       struct err *err);
 
+/** share_names() - what galleries are found by: arm_type.names. */
+int share_names(const char *id, const json_t *doc, char ***ret);
+/** share_named() - galleries with the shared or public name. */
+int share_named(struct arm *arm, bool community, const char *name, arm_each_fn *fn, void *arg,
+		struct err *err);
 /** share_find() - the gallery of a shared or public name that @subscription may see. *@ret: its
  *  document, new reference. 0 or -ENOENT (no error set). */
 int share_find(struct arm *arm, bool community, const char *name, const char *subscription,

@@ -73,21 +73,54 @@ static int match(void *arg, const char *id, const json_t *doc)
 	return 1;
 }
 
-/* A shared name begins with the owner's subscription. */
-static char *scope_of(const struct finding *f)
+static char *name_of(bool community, const char *name)
 {
-	if (f->community || strlen(f->name) < 38)
-		return strdup("");
-	return strf("/subscriptions/%.36s", f->name);
+	auto_free char *text = strf("%s %s", community ? "public" : "shared", name);
+
+	return text ? str_lower(text) : NULL;
+}
+
+static int add_name(char ***ret, bool community, const char *name)
+{
+	auto_free char *s = name_of(community, name);
+
+	return s ? strv_push(ret, s) : -ENOMEM;
+}
+
+int share_names(const char *id, const json_t *doc, char ***ret)
+{
+	auto_arm_id struct arm_id a = {0};
+	auto_free char *unique = NULL;
+	const json_t *v;
+	size_t i;
+	int r = arm_id_parse(id, &a, NULL);
+
+	if (r < 0)
+		return r;
+	unique = strf("%s-%s", a.subscription ? a.subscription : "", a.name ? a.name : "");
+	r = unique ? add_name(ret, false, unique) : -ENOMEM;
+	json_array_foreach(json_at(doc, P_COMMUNITY ".publicNames"), i, v)
+	{
+		if (r == 0 && json_is_string(v))
+			r = add_name(ret, true, json_string_value(v));
+	}
+	return r;
+}
+
+int share_named(struct arm *arm, bool community, const char *name, arm_each_fn *fn, void *arg,
+		struct err *err)
+{
+	auto_free char *s = name_of(community, name);
+
+	return s ? arm_named(arm, TYPE_GALLERY, s, fn, arg, err) : no_memory(err);
 }
 
 int share_find(struct arm *arm, bool community, const char *name, const char *subscription,
 	       json_t **ret, struct err *err)
 {
 	struct finding f = {name, community, NULL};
-	auto_free char *scope = scope_of(&f);
 	unsigned ways = 0;
-	int r = scope ? arm_each(arm, TYPE_GALLERY, scope, match, &f, err) : no_memory(err);
+	int r = share_named(arm, community, name, match, &f, err);
 
 	if (r < 0 || !f.doc)
 		return r < 0 ? r : -ENOENT;
