@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata at scale: meta_bench DIR ROWS [fill] fills the database of a new data directory with ROWS
- * image versions and prints what requests on them cost, one "NAME VALUE UNIT" a line. In-process:
- * no TLS and no HTTP are in the figures.
+ * Metadata at scale: meta_bench DIR ROWS [fill] fills the database of a new data directory with
+ * ROWS image versions and prints what requests on them cost, one "NAME VALUE UNIT" a line.
+ * In-process: no TLS and no HTTP are in the figures.
  */
 #include <sys/resource.h>
 #include <time.h>
