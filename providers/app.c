@@ -12,6 +12,7 @@
 #include "providers/blob.h"
 #include "providers/registry.h"
 #include "providers/subscriptions.h"
+#include "providers/vms.h"
 #include "vm/vm.h"
 
 static int app_meta(struct app *a, struct err *err)
@@ -86,6 +87,7 @@ static int app_store(struct app *a, struct err *err)
 
 static const struct arm_port ports[] = {
 	{SAS_PREFIX, blob_handle},
+	{VM_CONSOLE_PREFIX, vm_console_handle},
 	{NULL},
 };
 

@@ -7,6 +7,7 @@
 #include "providers/soft_delete.h"
 #include "providers/triggers.h"
 #include "providers/upload.h"
+#include "providers/vms.h"
 #include "store/maintain.h"
 
 static int expire_records(struct app *a, struct err *err)
@@ -25,6 +26,12 @@ static int heal(struct app *a, struct err *err)
 			 (unsigned long long) ret.packs, (unsigned long long) ret.healed,
 			 (unsigned long long) ret.lost);
 	return r;
+}
+
+/* Needs the journal and the store: a worker's. */
+static int sweep(struct app *a, struct err *err)
+{
+	return a->store ? vm_sweep(a, err) : 0;
 }
 
 struct chore {
@@ -48,6 +55,7 @@ void app_chores(void *app)
 		{"triggers", triggers_look},
 		{"records", expire_records},
 		{"heal", heal},
+		{"vms", sweep},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(chores); i++)

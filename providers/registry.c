@@ -42,6 +42,8 @@ const struct arm_type *const provider_types[] = {
 	&type_managed_images,
 	&type_disks,
 	&type_snapshots,
+	&type_vms,
+	&type_vm_sizes,
 	&type_publishers,
 	&type_offers,
 	&type_skus,

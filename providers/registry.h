@@ -5,6 +5,7 @@
 
 #include "arm/arm.h"
 
+extern const struct arm_type type_vms, type_vm_sizes;
 extern const struct arm_type *const provider_types[]; /* NULL-terminated */
 
 extern const struct arm_type type_tenants, type_subscriptions, type_locations;

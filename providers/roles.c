@@ -5,6 +5,7 @@
 #include "bake/roles.h"
 #include "disk/formats/convert.h"
 #include "providers/roles.h"
+#include "providers/vms.h"
 #include "vm/vm.h"
 
 static int role_vmhost(int argc, char **argv)
@@ -20,6 +21,15 @@ static int role_vmhost(int argc, char **argv)
 	return vm_host_main(argv[2]);
 }
 
+static int role_vmkeeper(int argc, char **argv)
+{
+	if (argc != 3) {
+		(void) fprintf(stderr, "usage: kiln vmkeeper DATA VMID\n");
+		return 2;
+	}
+	return vm_keeper_main(argv[1], argv[2]);
+}
+
 int role_main(int argc, char **argv)
 {
 	static const struct {
@@ -30,6 +40,7 @@ int role_main(int argc, char **argv)
 		{"sandbox", sandbox_main},
 		{"proxy", proxy_main},
 		{"image", image_main},
+		{"vmkeeper", role_vmkeeper},
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
