@@ -36,14 +36,18 @@ enum cli_put {
 	PUT_NONE,
 	PUT_TEXT,
 	PUT_INT,
-	PUT_TRUE,   /* a flag */
-	PUT_LIST,   /* repeatable: one more string of an array */
-	PUT_PAIR,   /* repeatable: KEY=VALUE of a map */
-	PUT_REGION, /* repeatable: REGION[=REPLICAS] of targetRegions */
-	PUT_ID,     /* an id, short ones completed */
-	PUT_SECRET, /* the first line of a file, or of standard input for "-" */
-	PUT_FILE,   /* the whole text of a file */
-	PUT_JSON,   /* a JSON text, or @FILE */
+	PUT_TRUE,    /* a flag */
+	PUT_LIST,    /* repeatable: one more string of an array */
+	PUT_PAIR,    /* repeatable: KEY=VALUE of a map */
+	PUT_REGION,  /* repeatable: REGION[=REPLICAS] of targetRegions */
+	PUT_ID,      /* an id, short ones completed */
+	PUT_SECRET,  /* the first line of a file, or of standard input for "-" */
+	PUT_FILE,    /* the whole text of a file */
+	PUT_JSON,    /* a JSON text, or @FILE */
+	PUT_BASE64,  /* the whole content of a file, in Base64 */
+	PUT_SSH_KEY, /* repeatable: a file with a public key, one more of publicKeys */
+	PUT_IMAGE,   /* a version by names or id, or PUBLISHER:OFFER:SKU[:VERSION] */
+	PUT_FORWARD, /* repeatable: [ADDR:]PORT:GUESTPORT */
 };
 
 /* One option of a command. @arg NULL = a flag. Options may follow arguments; "--" ends them. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From options to a request's body: the column `put` of a command's option table. */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "cli/context.h"
 #include "cli/noun.h"
@@ -98,6 +99,105 @@ static int put_file(json_t *body, const struct cli_option *o, const char *path, 
 		     : set(body, o->path, json_text(buf_str(&text), text.len), err);
 }
 
+static int put_base64(json_t *body, const struct cli_option *o, const char *path, struct err *err)
+{
+	auto_buf struct buf data = BUF_INIT(1u << 20);
+	auto_free char *text = NULL;
+	int r = file_read_all(path, &data, err);
+
+	if (r < 0)
+		return err_ctx(err, r, "%s", o->name);
+	text = base64_encode(buf_str(&data), data.len);
+	return text ? set(body, o->path, json_string(text), err) : no_memory(err);
+}
+
+static int put_ssh_key(json_t *body, const struct cli_option *o, const char *path, struct err *err)
+{
+	auto_buf struct buf text = BUF_INIT(1u << 16);
+	json_t *list = container(body, o->path, json_array());
+	int r = file_read_all(path, &text, err);
+
+	if (r < 0)
+		return err_ctx(err, r, "%s", o->name);
+	while (text.len > 0 && strchr("\r\n", text.data[text.len - 1]))
+		text.data[--text.len] = '\0';
+	return json_array_append_new(list, json_pack("{s:s}", "keyData", buf_str(&text))) < 0
+		       ? no_memory(err)
+		       : 0;
+}
+
+static int put_urn(json_t *body, const char *path, const char *value, struct err *err)
+{
+	static const char *const names[] = {"publisher", "offer", "sku", "version"};
+	auto_free char *copy = strdup(value);
+	auto_json json_t *image = json_object();
+	char *rest = copy, *word;
+	size_t n = 0;
+
+	while (copy && (word = strsep(&rest, ":"))) {
+		if (n == ARRAY_SIZE(names) || !*word)
+			return err_set(err, -EINVAL, "'%s': PUBLISHER:OFFER:SKU[:VERSION] expected",
+				       value);
+		if (json_object_set_new(image, names[n++], json_string(word)) < 0)
+			return no_memory(err);
+	}
+	if (n < 3)
+		return err_set(err, -EINVAL, "'%s': PUBLISHER:OFFER:SKU[:VERSION] expected", value);
+	return set(body, path, json_incref(image), err);
+}
+
+/* "golden/debian-12" is the definition: its latest version. */
+static int put_image(struct cli *cli, json_t *body, const struct cli_option *o, const char *value,
+		     struct err *err)
+{
+	static const char version[] = "Microsoft.Compute/galleries/images/versions";
+	static const char definition[] = "Microsoft.Compute/galleries/images";
+	auto_free char *id = NULL, *path = strf("%s.id", o->path);
+	const char *slash = strchr(value, '/');
+	int r = 0;
+
+	if (!path)
+		return no_memory(err);
+	if (!slash && strchr(value, ':'))
+		return put_urn(body, o->path, value, err);
+	if (strncasecmp(value, "/SharedGalleries/", 17) == 0)
+		return set(body, "properties.storageProfile.imageReference.sharedGalleryImageId",
+			   json_string(value), err);
+	if (strncasecmp(value, "/CommunityGalleries/", 20) == 0)
+		return set(body, "properties.storageProfile.imageReference.communityGalleryImageId",
+			   json_string(value), err);
+	if (*value == '/')
+		id = ref_expand(cli->target->subscription_id, value);
+	else
+		r = ref_find(cli, slash && strchr(slash + 1, '/') ? version : definition, value,
+			     NULL, &id, err);
+	return r < 0 ? r : set(body, path, id ? json_string(id) : NULL, err);
+}
+
+static int put_forward(json_t *body, const struct cli_option *o, const char *value, struct err *err)
+{
+	json_t *list = container(body, o->path, json_array());
+	const char *last = strrchr(value, ':'), *front = last;
+	auto_free char *host = NULL;
+	char *end = NULL;
+	long port, guest = last ? strtol(last + 1, &end, 10) : 0;
+
+	if (!last || *end || guest < 1 || guest > 65535)
+		return err_set(err, -EINVAL, "%s: '%s': %s expected", o->name, value, o->arg);
+	while (front > value && front[-1] != ':')
+		front--;
+	port = strtol(front, &end, 10);
+	if (end != last || port < 1 || port > 65535)
+		return err_set(err, -EINVAL, "%s: '%s': %s expected", o->name, value, o->arg);
+	if (front > value)
+		host = strndup(value, (size_t) (front - 1 - value));
+	return json_array_append_new(list,
+				     json_pack("{s:s*, s:i, s:i}", "hostAddress", host, "hostPort",
+					       (int) port, "guestPort", (int) guest)) < 0
+		       ? no_memory(err)
+		       : 0;
+}
+
 static int put_option(struct cli *cli, json_t *body, const struct cli_option *o, const char *value,
 		      struct err *err)
 {
@@ -131,6 +231,14 @@ static int put_option(struct cli *cli, json_t *body, const struct cli_option *o,
 		return r;
 	case PUT_FILE:
 		return put_file(body, o, value, err);
+	case PUT_BASE64:
+		return put_base64(body, o, value, err);
+	case PUT_SSH_KEY:
+		return put_ssh_key(body, o, value, err);
+	case PUT_IMAGE:
+		return put_image(cli, body, o, value, err);
+	case PUT_FORWARD:
+		return put_forward(body, o, value, err);
 	case PUT_JSON:
 		r = parse_json(value, &j, err);
 		return r < 0 ? err_ctx(err, r, "%s", o->name) : set(body, o->path, j, err);

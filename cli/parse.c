@@ -149,13 +149,19 @@ static int unknown_sub(struct parser *p, const char *group)
 }
 
 /* The first word that is no option names the command, alone or with the next one. */
+/* Two verbs have short forms, with every noun. */
+static const char *short_verb(const char *word)
+{
+	return strcmp(word, "ls") == 0 ? "list" : strcmp(word, "rm") == 0 ? "delete" : word;
+}
+
 static int take_command(struct parser *p, const char *word)
 {
 	const char *similar;
 
 	if (has_group(p->commands, word)) {
 		const char *next = p->at + 1 < p->argc ? p->argv[p->at + 1] : "";
-		auto_free char *two = strf("%s %s", word, next);
+		auto_free char *two = strf("%s %s", word, short_verb(next));
 
 		if (!two)
 			return err_set(p->err, -ENOMEM, "command line");

@@ -278,7 +278,10 @@ static int http_once(struct http_target *h, const struct arm_request *req, bool 
 		r = http_perform(h, url, headers, &a, err);
 	}
 	if (r == 0 && a.body.len > 0 && json_parse(a.body.data, a.body.len, &ret->body, NULL) < 0)
-		r = err_set(err, -EIO, "%s answered %d with no JSON", h->t.name, ret->status);
+		r = ret->status == 200 && str_starts(path ? path : "", "/serial/")
+			    ? arm_response_text(ret, "text/plain", a.body.data, a.body.len)
+			    : err_set(err, -EIO, "%s answered %d with no JSON", h->t.name,
+				      ret->status);
 	curl_slist_free_all(headers);
 	buf_done(&a.body);
 	return r;

@@ -39,6 +39,9 @@ extern const struct cli_command cmd_disk_list, cmd_disk_show, cmd_disk_create, c
 	cmd_disk_revoke, cmd_disk_delete;
 extern const struct cli_command cmd_snapshot_list, cmd_snapshot_show, cmd_snapshot_create,
 	cmd_snapshot_delete;
+extern const struct cli_command cmd_vm_list, cmd_vm_show, cmd_vm_create, cmd_vm_start, cmd_vm_stop,
+	cmd_vm_deallocate, cmd_vm_restart, cmd_vm_reimage, cmd_vm_exec, cmd_vm_delete;
+extern const struct cli_command cmd_ssh, cmd_console;
 extern const struct cli_command cmd_log;
 extern const struct cli_command cmd_runs_list, cmd_runs_show, cmd_runs_steps, cmd_runs_delete;
 extern const struct cli_command cmd_subscription_list;
