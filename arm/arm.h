@@ -21,6 +21,8 @@
 #include "base/event.h"
 #include "base/json.h"
 
+struct job_need;
+struct job_budget;
 struct meta;
 struct arm;
 struct arm_type;
@@ -133,6 +135,7 @@ struct arm_config {
 	const char *const *locations;      /* configured regions, normalized; NULL-terminated */
 	const char *const *location_names; /* display names, same order */
 	const struct arm_port *ports;      /* ends with prefix NULL; NULL = none */
+	const struct job_budget *budget;   /* of heavy jobs (meta/jobs.h); borrowed; NULL = none */
 };
 int arm_new(const struct arm_config *c, struct arm **ret, struct err *err);
 void arm_free(struct arm *arm);
@@ -240,6 +243,15 @@ const char *arm_base_url(const struct arm_call *c);
 /** arm_call_job() - ask for a job in this request's transaction: the answer becomes 201/202 with
  *  operation headers. @params is stolen. */
 int arm_call_job(struct arm_call *c, const char *kind, json_t *params, struct err *err);
+/** arm_call_heavy() - the job takes so much of the host that runs it: it is begun when the budget
+ *  (struct arm_config) has room and its share's turn has come. @need (meta/jobs.h) is copied. */
+int arm_call_heavy(struct arm_call *c, const struct job_need *need, struct err *err);
+#define ARM_QUEUE_MAX 16u /* of one resource, the running one included */
+/** arm_call_queue() - arm_call_job() for what may be asked for again while it runs. A request with
+ *  equal @params joins an operation that has not begun (@join_begun: or has) and gets its headers;
+ *  any other becomes the last in the resource's queue. -EBUSY: the queue is full. */
+int arm_call_queue(struct arm_call *c, const char *kind, json_t *params, bool join_begun,
+		   struct err *err);
 
 /* Hooks of PUT, PATCH, DELETE and POST run inside the request's write transaction, so that what
  * they read is what they change; they keep it short and leave waiting (network, disks, guests) to

@@ -33,6 +33,8 @@ void call_done(struct arm_call *c)
 	stream_done(&c->stream);
 	free(c->priv->job_kind);
 	json_decref(c->priv->job_params);
+	free(c->priv->share);
+	operation_done(&c->priv->join);
 	*c->priv = (struct arm_call_private){0};
 	*c = (struct arm_call){.priv = c->priv};
 }
@@ -396,8 +398,31 @@ static int create_operation(struct request *rq, const struct arm_call *c,
 	if (r == -EEXIST)
 		return key_busy(rq->arm, res->key, &rq->err);
 	if (r >= 0)
-		r = job_create(m, o->id, rq->parent_op, c->priv->job_params, &rq->err);
+		r = job_create(m, o->id, rq->parent_op, c->priv->job_params,
+			       c->priv->share ? &c->priv->need : NULL, &rq->err);
 	return r;
+}
+
+/* What a client follows the operation with. */
+static int announce(struct request *rq, const struct operation *o)
+{
+	bool put = str_eq(o->method, "PUT");
+
+	rq->res->async_operation = operation_url(rq->arm, o, false);
+	if (!put)
+		rq->res->location = operation_url(rq->arm, o, true);
+	rq->res->retry_after_s = 1;
+	if (!rq->res->async_operation || (!put && !rq->res->location))
+		return err_set(&rq->err, -ENOMEM, "out of memory");
+	return 0;
+}
+
+int join_job(struct request *rq, const struct arm_call *c)
+{
+	const struct operation *o = &c->priv->join;
+
+	(void) snprintf(rq->res->operation_id, sizeof(rq->res->operation_id), "%s", o->id);
+	return announce(rq, o);
 }
 
 int start_job(struct request *rq, const struct arm_call *c, const struct resource *res)
@@ -412,20 +437,14 @@ int start_job(struct request *rq, const struct arm_call *c, const struct resourc
 		.method = (char *) (uintptr_t) rq->req->method,
 		.api_version = (char *) (uintptr_t) rq->api_version,
 		.principal = who,
+		.queue = c->priv->queues,
 	}; /* borrows: never released with operation_done() */
-	bool put = str_eq(rq->req->method, "PUT");
 	int r = who ? uuid_random(rq->res->operation_id) : -ENOMEM;
 
 	if (r >= 0)
 		r = create_operation(rq, c, res, &o);
 	if (r < 0)
 		return r;
-	rq->res->async_operation = operation_url(rq->arm, &o, false);
-	if (!put)
-		rq->res->location = operation_url(rq->arm, &o, true);
-	rq->res->retry_after_s = 1;
 	rq->changed = true;
-	if (!rq->res->async_operation || (!put && !rq->res->location))
-		return err_set(&rq->err, -ENOMEM, "out of memory");
-	return 0;
+	return announce(rq, &o);
 }

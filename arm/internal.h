@@ -129,6 +129,10 @@ struct arm_call_private {
 	const struct request *rq; /* NULL: no request (a view for somebody in-process) */
 	char *job_kind;           /* owned; NULL = no job asked for */
 	json_t *job_params;
+	char *share;           /* owned; what @need.share points to, or NULL: a light job */
+	struct job_need need;  /* of the job */
+	bool queues;           /* it may wait behind what is active */
+	struct operation join; /* owned: in place of a job of one's own; id NULL = none */
 };
 /** call_init() - fields that come from the request and the resource (NULL = none). */
 void call_init(struct arm_call *c, struct arm_call_private *p, const struct request *rq,
@@ -179,6 +183,8 @@ int respond_resource(struct request *rq, struct resource *res, int status);
  */
 int view_doc(struct request *rq, struct resource *res, json_t **ret);
 /** start_job() - operation and job of a call that asked for one; response headers. */
+/** join_job() - answer with the operation that the call joins. */
+int join_job(struct request *rq, const struct arm_call *c);
 int start_job(struct request *rq, const struct arm_call *c, const struct resource *res);
 /** job_kind_of() - NULL when the type has no such kind. */
 const struct arm_job_kind *job_kind_of(const struct arm_type *type, const char *name);
@@ -232,9 +238,10 @@ void stream_done(struct arm_stream *s);
 
 /* ---- owner.c ------------------------------------------------------------------------------ */
 
-/** owner_text() - this process; caller frees. owner_alive() - job_alive_fn. */
+/** owner_text() - this process; caller frees. owner_alive() - job_alive_fn; @arg: that text. */
 char *owner_text(void);
 bool owner_alive(void *arg, const char *owner);
+bool owner_here(void *arg, const char *owner); /* likewise: on this host */
 
 /* ---- work.c ------------------------------------------------------------------------------- */
 

@@ -54,9 +54,11 @@ static bool same(const json_t *a, const json_t *b, const char *key)
 
 bool owner_alive(void *arg, const char *owner)
 {
-	auto_json json_t *me = owner_json(), *them = NULL;
+	const char *own = arg;
+	auto_json json_t *me = NULL, *them = NULL;
 
-	if (!me || json_parse(owner, strlen(owner), &them, NULL) < 0)
+	if (json_parse(own, strlen(own), &me, NULL) < 0 ||
+	    json_parse(owner, strlen(owner), &them, NULL) < 0)
 		return true; /* cannot tell: the lease decides */
 	if (!same(me, them, "host"))
 		return true;
@@ -65,4 +67,14 @@ bool owner_alive(void *arg, const char *owner)
 		return true;
 	return proc_alive((pid_t) json_int_at(them, "pid", 0),
 			  (uint64_t) json_int_at(them, "start", 0));
+}
+
+bool owner_here(void *arg, const char *owner)
+{
+	const char *own = arg;
+	auto_json json_t *me = NULL, *them = NULL;
+
+	return json_parse(own, strlen(own), &me, NULL) >= 0 &&
+	       json_parse(owner, strlen(owner), &them, NULL) >= 0 && same(me, them, "host") &&
+	       same(me, them, "boot");
 }

@@ -235,7 +235,8 @@ static int call_job(struct worker *w, struct err *err)
 		return err_set(err, -EIO, "given up after %d attempts whose worker died",
 			       ARM_CLAIMS_MAX);
 	r = cancel_check(&w->cancel);
-	if (r < 0 && !(w->kind && w->kind->sees_cancel))
+	/* One that is still in the queue leaves no trace beside the one that runs. */
+	if (r < 0 && (w->op.queue > 0 || !(w->kind && w->kind->sees_cancel)))
 		return err_set(err, r, "The operation was canceled before it began.");
 	if (!w->kind)
 		return err_set(err, -ENOSYS, "%s has no job \"%s\" in this program", w->op.type,
@@ -277,13 +278,18 @@ static int run_leased(struct worker *w, bool *ret_ended, struct err *err)
 
 /* A job whose end was not recorded is handed back, due at once for any worker. */
 static int lease_and_run(struct arm *arm, const char *operation_id, const struct event_sink *events,
-			 struct cancel *cancel, bool *ret_ended, struct err *err)
+			 struct cancel *cancel, bool *ret_ended, int64_t *ret_ahead,
+			 struct err *err)
 {
 	const struct job_claim claim = {
 		.id = operation_id,
 		.owner = arm->owner,
 		.lease_us = ARM_LEASE_US,
 		.alive = owner_alive,
+		.same_host = owner_here,
+		.alive_arg = arm->owner,
+		.budget = arm->config.budget,
+		.ret_ahead = ret_ahead,
 	};
 	struct worker w = {.arm = arm,
 			   .events = events,
@@ -331,14 +337,40 @@ static void wait_or_forward(struct arm *arm, const char *operation_id, struct ca
 	}
 }
 
+/* A heavy job that waits for its turn. */
+static void tell_place(const struct event_sink *events, int64_t ahead, int64_t *told)
+{
+	if (ahead >= 0 && ahead != *told)
+		event_emit(events,
+			   json_pack("{s:s, s:I}", "type", "queue", "ahead", (json_int_t) ahead));
+	*told = ahead;
+}
+
+/* What is in front of an operation in its resource's queue may be nobody's: then it is done here.
+ */
+static int work_ahead(struct arm *arm, const char *operation_id, const struct event_sink *events,
+		      struct cancel *cancel)
+{
+	auto_operation struct operation o = {0}, first = {0};
+	auto_err struct err ignored = ERR_INIT; /* its failure is its operation's */
+	bool ended = false;
+
+	if (operation_get(arm->config.meta, operation_id, &o, NULL) < 0 || o.queue == 0 ||
+	    operation_active(arm->config.meta, o.key, &first, NULL) < 0)
+		return 0;
+	(void) lease_and_run(arm, first.id, events, cancel, &ended, NULL, &ignored);
+	return ended;
+}
+
 int work_one(struct arm *arm, const char *operation_id, const struct event_sink *events,
 	     struct cancel *cancel, struct err *err)
 {
 	bool forwarded = false;
+	int64_t ahead = -1, told = -1;
 
 	for (;;) {
 		bool ended, done;
-		int r = lease_and_run(arm, operation_id, events, cancel, &ended, err);
+		int r = lease_and_run(arm, operation_id, events, cancel, &ended, &ahead, err);
 
 		if (r != -EAGAIN && r != -ESTALE)
 			return r;
@@ -349,6 +381,9 @@ int work_one(struct arm *arm, const char *operation_id, const struct event_sink 
 		if (cancel_check(cancel) == -ESHUTDOWN)
 			return err_set(err, -ESHUTDOWN, "stopped waiting for operation %s",
 				       operation_id);
+		tell_place(events, ahead, &told);
+		if (work_ahead(arm, operation_id, events, cancel) > 0)
+			continue;
 		wait_or_forward(arm, operation_id, cancel, &forwarded);
 	}
 }
@@ -369,7 +404,7 @@ int arm_work(struct arm *arm, const char *operation_id, const struct event_sink 
 
 		if (cancel_check(cancel) < 0)
 			return err_set(err, cancel_check(cancel), "stopped");
-		r = lease_and_run(arm, NULL, events, cancel, &ended, &own);
+		r = lease_and_run(arm, NULL, events, cancel, &ended, NULL, &own);
 		if (r == -EAGAIN && !ended)
 			r = 0; /* nothing is due */
 		else if (ended || r == -ESTALE)

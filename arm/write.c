@@ -290,10 +290,12 @@ static int finish_action(struct request *rq, struct arm_call *c, struct resource
 	}
 	if (r >= 0 && c->priv->job_kind)
 		r = start_job(rq, c, res);
+	else if (r >= 0 && c->priv->join.id)
+		r = join_job(rq, c);
 	if (r < 0)
 		return r;
 	rq->res->status = c->status                     ? c->status
-			  : c->priv->job_kind           ? 202
+			  : *rq->res->operation_id      ? 202
 			  : c->result || c->stream.read ? 200
 							: 204;
 	call_take(c, rq->res);

@@ -22,6 +22,12 @@ struct bake_source {
 			  "hyperVGeneration","architecture","trusted":bool,"version"} */
 };
 
+/* What a bake takes of its host unless properties.kiln.resources says otherwise. A step that needs
+ * more memory is ended; processors and disk are counted, so that bakes do not crowd each other. */
+#define BAKE_CPUS       1
+#define BAKE_MEMORY_MIB 2048
+#define BAKE_DISK_GIB   8
+
 struct bake_host {
 	void *arg;
 	/* SharedImageVersion and ManagedImage; PlatformImage is bake's own. */

@@ -7,8 +7,8 @@
 #include "bake/template.h"
 #include "base/mem.h"
 
-static const char *const kiln_fields[] = {"executor", "validateIn",  "network", "refresh",
-					  "replace",  "environment", NULL};
+static const char *const kiln_fields[] = {"executor", "validateIn",  "network",   "refresh",
+					  "replace",  "environment", "resources", NULL};
 
 /* "apt", or "HOST:PORT" where HOST may begin with "*." */
 static bool allow_ok(const char *s)
@@ -115,6 +115,37 @@ static int check_environment(const json_t *env, struct err *err)
 	return 0;
 }
 
+static int check_resources(const json_t *res, struct err *err)
+{
+	static const struct {
+		const char *name;
+		json_int_t min, max;
+	} fields[] = {
+		{"cpus", 1, 4096},
+		{"memoryMegabytes", 256, 1 << 30},
+		{"diskGigabytes", 1, 1 << 20},
+	};
+	static const char *const known[] = {"cpus", "memoryMegabytes", "diskGigabytes", NULL};
+	int r;
+
+	if (!json_is_object(res))
+		return template_field_error(err, NULL, "properties.kiln.resources",
+					    "expected an object");
+	r = check_known(res, known, "properties.kiln.resources", err);
+	for (size_t i = 0; i < ARRAY_SIZE(fields) && r == 0; i++) {
+		const json_t *v = json_object_get(res, fields[i].name);
+		char field[64];
+
+		snprintf(field, sizeof(field), "properties.kiln.resources.%s", fields[i].name);
+		if (v && (!json_is_integer(v) || json_integer_value(v) < fields[i].min ||
+			  json_integer_value(v) > fields[i].max))
+			r = template_field_error(
+				err, NULL, field, "expected a whole number of %lld to %lld",
+				(long long) fields[i].min, (long long) fields[i].max);
+	}
+	return r;
+}
+
 int check_kiln(const json_t *k, struct err *err)
 {
 	static const char *const places[] = {"vm", "container", NULL};
@@ -133,6 +164,8 @@ int check_kiln(const json_t *k, struct err *err)
 	    !json_is_boolean(json_object_get(k, "replace")))
 		r = template_field_error(err, NULL, "properties.kiln.replace",
 					 "expected true or false");
+	if (r == 0 && json_object_get(k, "resources"))
+		r = check_resources(json_object_get(k, "resources"), err);
 	if (r == 0 && json_object_get(k, "network"))
 		r = check_network(json_object_get(k, "network"), err);
 	if (r == 0 && json_object_get(k, "environment"))

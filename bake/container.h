@@ -14,6 +14,7 @@ struct container {
 	struct journal *journal;
 	struct cancel *cancel;
 	const struct event_sink *events;
+	uint64_t memory_bytes; /* of a step; 0 = three quarters of the host's */
 };
 
 /** container_run() - executor_ops.run() */

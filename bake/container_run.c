@@ -160,11 +160,13 @@ static int write_spec(struct step_run *s, struct err *err)
 	return r < 0 ? err_set(err, r, "step specification: %s", strerror(-r)) : 0;
 }
 
-static uint64_t memory_limit(void)
+static uint64_t memory_limit(const struct container *c)
 {
 	struct sysinfo si;
 	uint64_t bytes;
 
+	if (c->memory_bytes)
+		return c->memory_bytes;
 	if (sysinfo(&si) < 0)
 		return 0;
 	bytes = (uint64_t) si.totalram * si.mem_unit / 4 * 3;
@@ -173,7 +175,7 @@ static uint64_t memory_limit(void)
 
 static int prepare(struct step_run *s, struct err *err)
 {
-	struct cgroup_limits limits = {.memory_bytes = memory_limit(), .pids = STEP_PIDS};
+	struct cgroup_limits limits = {.memory_bytes = memory_limit(s->c), .pids = STEP_PIDS};
 	int life[2], r = cgroup_new(s->c->journal, &limits, &s->cgroup, err);
 
 	if (r < 0)

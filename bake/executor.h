@@ -33,6 +33,7 @@ struct executor_env {
 	const char *run_dir; /* short, for sockets */
 	struct cancel *cancel;
 	const struct event_sink *events;
+	uint64_t memory_bytes; /* that a step may use; 0 = three quarters of the host's */
 	bool interactive; /* a person's terminal (kiln shell) */
 	int (*vmhost)(void *arg, struct vm_host **ret, struct err *err); /* for `vm`, on need */
 	void *arg;

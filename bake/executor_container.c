@@ -98,7 +98,8 @@ static int container_start(const struct executor_env *env, const struct disk_ref
 	x->c = (struct container){.chain = x->chain,
 				  .journal = env->journal,
 				  .cancel = env->cancel,
-				  .events = env->events};
+				  .events = env->events,
+				  .memory_bytes = env->memory_bytes};
 	*ret = &x->base;
 	return 0;
 }

@@ -101,6 +101,7 @@ static int start(struct run *run, const struct executor_ops *ops, struct err *er
 		.run_dir = run->env->run_dir,
 		.cancel = run->env->cancel,
 		.events = run->env->events,
+		.memory_bytes = run->t.memory_bytes,
 		.vmhost = run->env->vmhost,
 		.arg = run->env->arg,
 		.untrusted = !trusted(run),

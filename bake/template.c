@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "bake/bake.h"
 #include "bake/executor.h"
 #include "bake/steps.h"
 #include "bake/template.h"
@@ -359,6 +360,7 @@ static int parse_kiln(const json_t *props, struct template *t, struct err *err)
 	int r = member_object(props, "kiln", "properties.kiln", &k, err);
 
 	t->executor = "auto";
+	t->memory_bytes = (uint64_t) BAKE_MEMORY_MIB << 20;
 	if (r < 0 || !k)
 		return r;
 	r = check_kiln(k, err);
@@ -370,6 +372,8 @@ static int parse_kiln(const json_t *props, struct template *t, struct err *err)
 		str_eq(json_string_value(json_object_get(k, "validateIn")), "container");
 	t->refresh = json_object_get(k, "refresh");
 	t->environment = json_object_get(k, "environment");
+	t->memory_bytes = (uint64_t) json_int_at(k, "resources.memoryMegabytes", BAKE_MEMORY_MIB)
+			  << 20;
 	r = mark_network(t, json_object_get(k, "network"), err);
 	if (r == 0)
 		mark_archive(t, json_object_get(k, "network"));

@@ -55,7 +55,8 @@ struct template
 	bool keep_failed_step;    /* errorHandling.onCustomizerError is abort */
 	bool keep_failed_check;   /* errorHandling.onValidationError is abort */
 	uint64_t timeout_s;
-	uint64_t disk_bytes; /* vmProfile.osDiskSizeGB; 0 = the source's */
+	uint64_t memory_bytes; /* that a step may use */
+	uint64_t disk_bytes;   /* vmProfile.osDiskSizeGB; 0 = the source's */
 };
 
 /** template_parse() - check @doc (a whole image template resource) and take its steps

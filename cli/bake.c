@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
+
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "cli/bake_explain.h"
@@ -12,6 +14,7 @@
 #include "providers/app.h"
 #include "providers/template_explain.h"
 
+#define ASK_AGAIN_MS  1000
 #define TEMPLATE_TYPE "Microsoft.VirtualMachineImages/imageTemplates"
 
 struct bake {
@@ -22,6 +25,7 @@ struct bake {
 	char *id;    /* owned: of the template */
 	const char *version;
 	struct bake_view *view;
+	bool waited; /* and said so */
 };
 
 static void bake_done(struct bake *b)
@@ -139,18 +143,47 @@ static int expand_ids(struct bake *b, struct err *err)
 	return r < 0 ? err_set(err, r, "template") : 0;
 }
 
-/* One template has one run at a time. Here, a run of a process that was killed is taken over and
- * brought to its end; what it finished need not be done again. A server's workers see to theirs. */
-static int wait_for_other_run(struct bake *b, struct err *err)
+/* What this bake says of the template, in what is stored of it? Then a run of it may go on: the
+ * request to run joins it or queues. */
+static bool is_stored(const struct bake *b)
 {
-	char op[UUID_STR_LEN] = "";
-	struct err ended = ERR_INIT;
-	int r = b->cli->app ? arm_running(b->cli->app->arm, b->id, op, err) : 0;
+	auto_json json_t *doc = NULL;
+	json_t *mine = json_object_get(b->in.body, "properties"), *stored, *v;
+	const char *key;
 
-	if (r == -ENOENT) {
-		err_done(err);
-		return 0;
+	if (target_get(b->cli, b->id, &doc, NULL) < 0)
+		return false;
+	stored = json_object_get(doc, "properties");
+	(void) json_object_del(json_object_get(stored, "source"), "exactVersion");
+	json_object_foreach(mine, key, v)
+	{
+		auto_json json_t *have = json_deep_copy(json_object_get(stored, key));
+		auto_json json_t *want = json_deep_copy(v);
+
+		if (strcmp(key, "kiln") == 0)
+			(void) json_object_del(want, "replace");
+		if (!json_equal(have, want) && (have || json_object_size(want) > 0))
+			return false;
+		(void) json_object_del(stored, key);
 	}
+	/* what only the server wrote is no difference */
+	json_object_foreach(stored, key, v)
+	{
+		if (!str_eq(key, "provisioningState") && !str_eq(key, "lastRunStatus") &&
+		    !str_eq(key, "provisioningError") && !str_eq(key, "exactStagingResourceGroup"))
+			return false;
+	}
+	return true;
+}
+
+/* Here, a run of a process that was killed is taken over and brought to its end; what it finished
+ * need not be done again. A server's workers see to theirs. */
+static int wait_here(struct bake *b, struct err *err)
+{
+	struct err ended = ERR_INIT;
+	char op[UUID_STR_LEN] = "";
+	int r = arm_running(b->cli->app->arm, b->id, op, err);
+
 	if (r < 0 || !*op)
 		return r;
 	cli_note(b->cli, "an earlier run of %s has not ended (operation %s): finishing it first",
@@ -166,18 +199,59 @@ static int wait_for_other_run(struct bake *b, struct err *err)
 	return 0;
 }
 
-static int put_template(struct bake *b, struct err *err)
+/* Asked first, so that what a killed process left is finished in view. */
+static bool is_running(struct bake *b)
+{
+	char op[UUID_STR_LEN] = "";
+
+	return b->cli->app && arm_running(b->cli->app->arm, b->id, op, NULL) == 0 && *op;
+}
+
+static int wait_there(struct bake *b, struct err *err)
+{
+	struct pollfd stop = {.fd = b->cli->cancel.event_fd, .events = POLLIN};
+
+	if (!b->waited)
+		cli_note(b->cli, "an earlier run of %s has not ended: waiting for it", b->in.name);
+	b->waited = true;
+	if (poll(&stop, 1, ASK_AGAIN_MS) > 0)
+		return err_set(err, -ECANCELED, "cancelled before it began");
+	return 0;
+}
+
+static int put_once(struct bake *b, struct err *err)
 {
 	struct arm_response res = {0};
-	int r = json_set_at(b->in.body, "properties.kiln.replace", json_true());
+	int r = request(b, "PUT", b->id, b->in.body, &res, err);
 
-	if (r < 0)
-		return err_set(err, r, "template");
-	r = request(b, "PUT", b->id, b->in.body, &res, err);
 	if (r == 0 && target_started(&res))
 		r = b->cli->target->ops->finish(b->cli->target, &res, NULL, &b->cli->cancel, err);
 	arm_response_done(&res);
 	return r;
+}
+
+/* One template has one run at a time, and what it says does not change meanwhile. */
+static int put_template(struct bake *b, struct err *err)
+{
+	int r = json_set_at(b->in.body, "properties.kiln.replace", json_true());
+
+	if (r < 0)
+		return err_set(err, r, "template");
+	for (;;) {
+		bool busy = is_running(b);
+
+		if (!busy) {
+			r = put_once(b, err);
+			if (r != -EBUSY || !str_eq(err->arm, "AnotherOperationInProgress"))
+				return r;
+			err_done(err);
+		}
+		if (is_stored(b))
+			return 0;
+		r = b->cli->app ? wait_here(b, err) : wait_there(b, err);
+		if (r < 0)
+			return r;
+	}
 }
 
 static json_t *run_body(const struct bake *b)
@@ -425,8 +499,6 @@ static int work(struct bake *b, struct err *err)
 		r = expand_ids(b, err);
 	if (r == 0 && cli_flag(b->args, "--explain"))
 		return explain(b, err);
-	if (r == 0)
-		r = wait_for_other_run(b, err);
 	if (r == 0)
 		r = put_template(b, err);
 	if (r == 0)

@@ -291,6 +291,18 @@ static void on_progress(struct bake_view *v, const json_t *e)
 	draw_status(v);
 }
 
+static void on_queue(struct bake_view *v, const json_t *e)
+{
+	long long ahead = json_int_at(e, "ahead", 0);
+
+	begin_line(v);
+	if (ahead > 0)
+		(void) fprintf(stderr, "waiting: %lld before this one", ahead);
+	else
+		(void) fputs("waiting for room: this one is next", stderr);
+	end_line(v);
+}
+
 static void on_run_end(struct bake_view *v, const json_t *e)
 {
 	json_decref(v->record);
@@ -305,6 +317,7 @@ static const struct {
 	{"run.start", on_run_start}, {"step.start", on_step_start}, {"output", on_output},
 	{"step.done", on_step_done}, {"progress", on_progress},     {"step.failed", on_step_failed},
 	{"vm.stage", on_vm_stage},   {"networkDenied", on_denied},  {"run.end", on_run_end},
+	{"queue", on_queue},
 };
 
 static void emit_json(struct bake_view *v, const json_t *event)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timeutil.h"
+#include "meta/jobs_internal.h"
 #include "meta/row.h"
 
 void job_row_done(struct job_row *j)
@@ -15,8 +16,10 @@ void job_row_done(struct job_row *j)
 }
 
 int job_create(struct meta *m, const char *id, const char *parent, const json_t *params,
-	       struct err *err)
+	       const struct job_need *need, struct err *err)
 {
+	static const struct job_need none = {.share = NULL};
+	const struct job_need *n = need ? need : &none;
 	auto_free char *text = NULL;
 	int64_t seq;
 	int r = meta_begin(m, err);
@@ -27,14 +30,31 @@ int job_create(struct meta *m, const char *id, const char *parent, const json_t 
 	if (r >= 0)
 		r = counter_next(m, "job", &seq, err);
 	if (r >= 0) {
-		struct db_value p[] = {DBT(id), DBI(seq), DBT(parent), DBT(text)};
+		struct db_value p[] = {
+			DBT(id),       DBI(seq),     DBT(parent),          DBT(text),
+			DBT(n->share), DBI(n->cpus), DBI(n->memory_bytes), DBI(n->disk_bytes)};
 
 		r = exec_sql(m,
-			     "INSERT INTO job (id, seq, parent, params, token, lease_us)"
-			     " VALUES (?, ?, ?, ?, 0, 0)",
+			     "INSERT INTO job (id, seq, parent, params, token, lease_us, share,"
+			     " cpus, memory_bytes, disk_bytes)"
+			     " VALUES (?, ?, ?, ?, 0, 0, ?, ?, ?, ?)",
 			     p, ARRAY_SIZE(p), NULL, err);
 	}
 	return tx_end(m, r, err);
+}
+
+static int row_params(void *arg, const struct db_row *row)
+{
+	return row_json(row, 0, arg);
+}
+
+int job_params(struct meta *m, const char *id, json_t **ret, struct err *err)
+{
+	struct db_value p[] = {DBT(id)};
+
+	*ret = NULL;
+	return db_query(meta_db(m), "SELECT params FROM job WHERE id = ?", p, 1, row_params, ret,
+			NULL, err);
 }
 
 static int row_counts(void *arg, const struct db_row *row)
@@ -61,13 +81,6 @@ int job_counts(struct meta *m, uint64_t *ret_queued, uint64_t *ret_running, stru
 	return 0;
 }
 
-struct pick {
-	const struct job_claim *c;
-	int64_t now_us;
-	char *id; /* owned: the first due one */
-	int64_t token;
-};
-
 /* Columns: id, owner, lease_us, token. */
 static int row_pick(void *arg, const struct db_row *row)
 {
@@ -82,7 +95,7 @@ static int row_pick(void *arg, const struct db_row *row)
 	return r < 0 ? r : 1;
 }
 
-#define PICK "SELECT id, owner, lease_us, token FROM job WHERE "
+#define PICK "SELECT id, owner, lease_us, token FROM job WHERE share IS NULL AND "
 /* A job with a parent belongs to the parent's worker, which asks for it by id; it is anybody's once
  * the parent has ended without finishing it. */
 #define ANYBODYS                                                                                   \
@@ -104,12 +117,16 @@ static int pick_any(struct meta *m, struct pick *k, struct err *err)
 	return r != 0 ? r : db_query(meta_db(m), due, p, 1, row_pick, k, NULL, err);
 }
 
+/* Light jobs first: they are short, and nobody should wait for them long. */
 static int pick(struct meta *m, struct pick *k, struct err *err)
 {
 	struct db_value p[] = {DBT(k->c->id)};
 	int r = k->c->id ? db_query(meta_db(m), PICK "id = ?", p, 1, row_pick, k, NULL, err)
 			 : pick_any(m, k, err);
 
+	k->ahead = -1;
+	if (r >= 0 && !k->id)
+		r = pick_heavy(m, k, err);
 	return r < 0 ? r : k->id ? 0 : -EAGAIN;
 }
 
@@ -128,12 +145,16 @@ static int row_claimed(void *arg, const struct db_row *row)
 	return r;
 }
 
-static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
+/* @heavy: what the look before found, and what this transaction is therefore good for. */
+static int claim(struct meta *m, const struct job_claim *c, bool heavy, struct job_row *ret,
+		 struct err *err)
 {
 	struct pick k = {.c = c, .now_us = time_now_us()};
 	int r = pick(m, &k, err);
 	auto_free char *id = k.id;
 
+	if (r >= 0 && k.heavy != heavy)
+		r = -EAGAIN;
 	if (r < 0)
 		return r;
 
@@ -142,7 +163,7 @@ static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret,
 
 	/* The token is that of the row that was looked at: another claim may have been quicker. */
 	r = db_query(meta_db(m),
-		     "UPDATE job SET token = token + 1, owner = ?, lease_us = ?"
+		     "UPDATE job SET token = token + 1, owner = ?, lease_us = ?, waiter = NULL"
 		     " WHERE id = ? AND token = ? RETURNING id, parent, params, checkpoint, token",
 		     p, ARRAY_SIZE(p), row_claimed, ret, NULL, err);
 	if (r >= 0 && !ret->id)
@@ -154,6 +175,20 @@ static int claim(struct meta *m, const struct job_claim *c, struct job_row *ret,
 	return r;
 }
 
+/* Others see by it that the job is waited for. */
+static int note_waiter(struct meta *m, const struct pick *k, struct err *err)
+{
+	struct db_value p[] = {DBT(k->c->owner), DBT(k->c->id)};
+	int r = db_begin_rows(meta_db(m), err);
+
+	if (r < 0)
+		return r;
+	r = exec_sql(m, "UPDATE job SET waiter = ? WHERE id = ?", p, ARRAY_SIZE(p), NULL, err);
+	r = tx_end(m, r, err);
+	return r < 0 ? r : -EAGAIN;
+}
+
+/* Heavy jobs are weighed against all others: that takes the transaction that excludes writers. */
 int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, struct err *err)
 {
 	struct pick k = {.c = c, .now_us = time_now_us()};
@@ -161,11 +196,15 @@ int job_lease(struct meta *m, const struct job_claim *c, struct job_row *ret, st
 	int r = pick(m, &k, err); /* workers that find nothing to do take nobody's turn to write */
 
 	free(k.id);
+	if (c->ret_ahead)
+		*c->ret_ahead = k.ahead;
+	if (r == -EAGAIN && k.waits && !k.noted)
+		return note_waiter(m, &k, err);
 	if (r >= 0)
-		r = db_begin_rows(meta_db(m), err);
+		r = k.heavy ? db_begin(meta_db(m), err) : db_begin_rows(meta_db(m), err);
 	if (r < 0)
 		return r;
-	r = tx_end(m, claim(m, c, &j, err), err);
+	r = tx_end(m, claim(m, c, k.heavy, &j, err), err);
 	if (r < 0) {
 		job_row_done(&j);
 		return r;

@@ -26,6 +26,19 @@ const char *const schema_operations[] = {
 	NULL,
 };
 
+const char *const schema_queues[] = {
+	"ALTER TABLE operation ADD COLUMN queue BIGINT NOT NULL DEFAULT 0",
+	"DROP INDEX operation_active",
+	"CREATE UNIQUE INDEX operation_active ON operation (key, queue) WHERE state = 0",
+	"ALTER TABLE job ADD COLUMN share TEXT",
+	"ALTER TABLE job ADD COLUMN cpus BIGINT NOT NULL DEFAULT 0",
+	"ALTER TABLE job ADD COLUMN memory_bytes BIGINT NOT NULL DEFAULT 0",
+	"ALTER TABLE job ADD COLUMN disk_bytes BIGINT NOT NULL DEFAULT 0",
+	"ALTER TABLE job ADD COLUMN waiter TEXT",
+	"CREATE INDEX job_share ON job (seq) WHERE share IS NOT NULL",
+	NULL,
+};
+
 const char *const schema_leases[] = {
 	"CREATE INDEX job_lease ON job (lease_us)",
 	NULL,
@@ -33,7 +46,7 @@ const char *const schema_leases[] = {
 
 #define COLUMNS                                                                                    \
 	"id, key, resource, type, kind, method, api_version, principal, state, percent,"           \
-	" created_us, started_us, ended_us, error, result, cancel"
+	" created_us, started_us, ended_us, error, result, cancel, queue"
 
 void operation_done(struct operation *o)
 {
@@ -71,12 +84,29 @@ static int row_operation(void *arg, const struct db_row *row)
 	if (r >= 0)
 		r = row_json(row, 14, &o->result);
 	o->cancel = db_col_int(row, 15) != 0;
+	o->queue = db_col_int(row, 16);
 	return r;
+}
+
+/* Within the caller's transaction, or the index decides. */
+static int last_place(struct meta *m, const char *key, int64_t *ret, struct err *err)
+{
+	struct db_value p[] = {DBT(key)};
+
+	return db_query(meta_db(m),
+			"SELECT COALESCE(MAX(queue) + 1, 0) FROM operation"
+			" WHERE key = ? AND state = 0",
+			p, 1, row_int, ret, NULL, err);
 }
 
 int operation_create(struct meta *m, const struct operation *o, struct err *err)
 {
 	auto_free char *principal = NULL;
+	int64_t place = 0;
+	int r = o->queue ? last_place(m, o->key, &place, err) : 0;
+
+	if (r < 0)
+		return r;
 
 	if (json_column(o->principal, &principal) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -84,12 +114,12 @@ int operation_create(struct meta *m, const struct operation *o, struct err *err)
 	struct db_value p[] = {DBT(o->id),          DBT(o->key),    DBT(o->resource),
 			       DBT(o->type),        DBT(o->kind),   DBT(o->method),
 			       DBT(o->api_version), DBT(principal), DBI(OPERATION_RUNNING),
-			       DBI(time_now_us())};
+			       DBI(time_now_us()),  DBI(place)};
 
 	return exec_sql(m,
 			"INSERT INTO operation (id, key, resource, type, kind, method, api_version,"
-			" principal, state, percent, created_us, started_us, ended_us, cancel)"
-			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0)",
+			" principal, state, percent, created_us, started_us, ended_us, cancel,"
+			" queue) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?)",
 			p, ARRAY_SIZE(p), NULL, err);
 }
 
@@ -117,8 +147,9 @@ int operation_get(struct meta *m, const char *id, struct operation *ret, struct 
 
 int operation_active(struct meta *m, const char *key, struct operation *ret, struct err *err)
 {
-	return get_by(m, "SELECT " COLUMNS " FROM operation WHERE key = ? AND state = 0", key, ret,
-		      err);
+	return get_by(m,
+		      "SELECT " COLUMNS " FROM operation WHERE key = ? AND state = 0 AND queue = 0",
+		      key, ret, err);
 }
 
 struct lister {
@@ -133,6 +164,17 @@ static int row_listed(void *arg, const struct db_row *row)
 	int r = row_operation(&o, row);
 
 	return r < 0 ? r : l->fn(l->arg, &o);
+}
+
+int operation_each(struct meta *m, const char *key, operation_fn *fn, void *arg, struct err *err)
+{
+	struct lister l = {fn, arg};
+	struct db_value p[] = {DBT(key)};
+
+	return db_query(meta_db(m),
+			"SELECT " COLUMNS " FROM operation WHERE key = ? AND state = 0"
+			" ORDER BY queue",
+			p, 1, row_listed, &l, NULL, err);
 }
 
 int operation_list(struct meta *m, const char *prefix, unsigned limit, operation_fn *fn, void *arg,
@@ -159,6 +201,18 @@ int operation_cancel(struct meta *m, const char *id, struct err *err)
 	return r;
 }
 
+/* Whoever is first in the queue of the resource is the active one now. */
+static int promote(struct meta *m, const char *id, struct err *err)
+{
+	struct db_value p[] = {DBT(id)};
+
+	return exec_sql(m,
+			"UPDATE operation SET queue = 0 WHERE id = (SELECT o.id FROM operation o"
+			" WHERE o.state = 0 AND o.key = (SELECT e.key FROM operation e WHERE e.id ="
+			" ?) ORDER BY o.queue LIMIT 1)",
+			p, 1, NULL, err);
+}
+
 int operation_end(struct meta *m, const char *id, enum operation_state state, const json_t *error,
 		  const json_t *result, struct err *err)
 {
@@ -176,14 +230,19 @@ int operation_end(struct meta *m, const char *id, enum operation_state state, co
 			       DBI(state == OPERATION_SUCCEEDED ? 1 : 0),
 			       DBT(id)};
 
+	r = meta_begin(m, err);
+	if (r < 0)
+		return r;
 	r = exec_sql(m,
 		     "UPDATE operation SET state = ?, error = ?, result = ?, ended_us = ?,"
 		     " percent = CASE WHEN ? = 1 THEN 100 ELSE percent END"
 		     " WHERE id = ? AND state = 0",
 		     p, ARRAY_SIZE(p), &n, err);
 	if (r >= 0 && n == 0)
-		return err_set(err, -ENOENT, "operation \"%.100s\" is not running", id);
-	return r;
+		r = err_set(err, -ENOENT, "operation \"%.100s\" is not running", id);
+	if (r >= 0)
+		r = promote(m, id, err);
+	return tx_end(m, r, err);
 }
 
 int operation_expire(struct meta *m, int64_t before_us, unsigned limit, struct err *err)

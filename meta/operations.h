@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Operations: what clients poll. At most one operation is active on a resource (a unique index
- * says so). Every function is one statement or transaction and joins the caller's. Common errors
- * as in meta/resources.h.
+ * says so); others may queue behind it, and the first of them becomes active when it ends. Every
+ * function is one statement or transaction and joins the caller's. Common errors as in
+ * meta/resources.h.
  */
 #ifndef KILN_META_OPERATIONS_H
 #define KILN_META_OPERATIONS_H
@@ -36,19 +37,24 @@ struct operation {
 	json_t *error;  /* {"code","message","target"?,"details"?} or NULL */
 	json_t *result; /* body for its Location, or NULL */
 	bool cancel;    /* somebody asked it to stop */
+	int64_t queue;  /* place behind the active one of its resource; 0 = it is that one */
 };
 void operation_done(struct operation *o);
 #define auto_operation __attribute__((cleanup(operation_done)))
 
-/** operation_create() - state RUNNING. -EEXIST: another one is active on the resource. */
+/** operation_create() - state RUNNING. @o->queue: 0, or anything else for a place behind what is
+ *  active on the resource, if something is. -EEXIST: another one is active on the resource. */
 int operation_create(struct meta *m, const struct operation *o, struct err *err);
 /** operation_get() - 0 or -ENOENT. */
 int operation_get(struct meta *m, const char *id, struct operation *ret, struct err *err);
 /** operation_active() - the one that is active on a resource. 0 or -ENOENT. */
 int operation_active(struct meta *m, const char *key, struct operation *ret, struct err *err);
+/** operation_each() - those on one resource that have not ended, the active one first; @fn as in
+ *  operation_list(). */
+typedef int operation_fn(void *arg, const struct operation *o);
+int operation_each(struct meta *m, const char *key, operation_fn *fn, void *arg, struct err *err);
 /** operation_list() - on resources whose key begins with @prefix, newest first, at most @limit;
  *  @fn takes each (and releases nothing) and returns 0 or an error that ends it. */
-typedef int operation_fn(void *arg, const struct operation *o);
 int operation_list(struct meta *m, const char *prefix, unsigned limit, operation_fn *fn, void *arg,
 		   struct err *err);
 /** operation_cancel() - set the flag of an active one. -ENOENT: unknown or ended already. */

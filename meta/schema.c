@@ -14,6 +14,7 @@ static const struct schema_step steps[] = {
 	{"leases", schema_leases},
 	{"age of roots", schema_root_age},
 	{"names of resources", schema_names},
+	{"queues", schema_queues},
 };
 
 static int row_int(void *arg, const struct db_row *row)

@@ -29,6 +29,7 @@ size_t schema_newest(void);
 extern const char *const schema_resources[];
 extern const char *const schema_operations[];
 extern const char *const schema_leases[];
+extern const char *const schema_queues[];
 extern const char *const schema_audit[];
 extern const char *const schema_store[];
 extern const char *const schema_root_age[];

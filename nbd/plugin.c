@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/eventfd.h>
 
 #define NBDKIT_API_VERSION 2
@@ -293,6 +294,9 @@ static int kiln_after_fork(void)
 		.read_only = true,
 	};
 
+	/* nbdkit 1.32 of Debian ends with its parent whether asked to or not; this one serves
+	 * whoever comes, for as long as the watch says. This is the thread that asked for it. */
+	(void) prctl(PR_SET_PDEATHSIG, 0);
 	if (store_open(&c, &self.store, &e) < 0) {
 		nbdkit_error("%s", err_str(&e));
 		return -1;

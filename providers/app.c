@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "meta/audit.h"
+#include "providers/bake_budget.h"
 #include "providers/app_dir.h"
 #include "providers/identity.h"
 #include "providers/blob.h"
@@ -101,9 +102,11 @@ static int app_arm(struct app *a, struct err *err)
 		.subscription_id = json_str_at(a->admin, "subscriptionId"),
 		.endpoint = json_str_at(a->admin, "endpoint"),
 		.ports = ports,
+		.budget = &a->budget,
 	};
 	int r;
 
+	bake_budget(a->config, a->data_dir, &a->budget);
 	a->region_names = calloc(a->n_regions + 1, sizeof(*a->region_names));
 	a->region_displays = calloc(a->n_regions + 1, sizeof(*a->region_displays));
 	if (!a->region_names || !a->region_displays)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "arm/arm.h"
+#include "meta/jobs.h"
 #include "base/journal.h"
 #include "meta/meta.h"
 #include "store/export.h"
@@ -39,6 +40,7 @@ struct app {
 	struct store *store;
 	struct arm *arm;
 	struct arm_principal owner; /* the in-process caller */
+	struct job_budget budget;   /* of bakes on this host */
 
 	int64_t sealed_seq;  /* audit records that have a checkpoint; audit_seal.h */
 	int64_t seal_due_ns; /* of the monotonic clock: the next one, if there are more */

@@ -81,6 +81,13 @@ static const struct conf_key conf_platform[] = {
 	{"sources", CONF_LIST},
 	{NULL},
 };
+static const struct conf_key conf_bake[] = {
+	{"cpus", CONF_INT, .min = 1, .max = 4096},
+	{"memoryMegabytes", CONF_INT, .min = 256, .max = 1 << 30},
+	{"diskGigabytes", CONF_INT, .min = 1, .max = 1 << 30},
+	{"perSubscription", CONF_INT, .min = 1, .max = 4096},
+	{NULL},
+};
 static const struct conf_key conf_top[] = {
 	{"regions", CONF_LIST, .keys = conf_region},
 	{"galleryKeys", CONF_LIST, .keys = conf_gallery_key},
@@ -91,6 +98,7 @@ static const struct conf_key conf_top[] = {
 	{"login", CONF_MAP, .keys = conf_login},
 	{"fetch", CONF_MAP, .keys = conf_fetch},
 	{"workers", CONF_INT, .min = 1, .max = 256},
+	{"bake", CONF_MAP, .keys = conf_bake},
 	{"platform", CONF_MAP, .keys = conf_platform},
 	{NULL},
 };

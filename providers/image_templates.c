@@ -3,6 +3,7 @@
  * in template_run.c. */
 #include "bake/bake.h"
 #include "base/mem.h"
+#include "providers/bake_budget.h"
 #include "providers/common.h"
 #include "providers/registry.h"
 #include "providers/template_run.h"
@@ -151,6 +152,12 @@ static int template_write(struct arm_call *c, struct err *err)
 		r = check_unchanged(c, err);
 	if (r == 0 && (!c->old || replace))
 		r = set_str(c->doc, "madeWith", c->api_version, err);
+	if (r == 0 && auto_run(c->doc)) {
+		struct job_need need;
+
+		bake_need(c->doc, c->id->subscription, &need);
+		r = arm_call_heavy(c, &need, err);
+	}
 	if (r < 0)
 		return r;
 	return arm_call_job(c, c->old ? "update" : "create",
@@ -189,18 +196,74 @@ static int template_delete(struct arm_call *c, struct err *err)
 	return r < 0 ? r : arm_call_job(c, "delete", NULL, err);
 }
 
+/* A file that a step names and that may have changed since a run read it. */
+static bool names_files(const json_t *steps)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach(steps, i, step)
+	{
+		const char *sum = json_str_at(step, "sha256Checksum");
+
+		if ((json_str_at(step, "scriptUri") || json_str_at(step, "sourceUri")) &&
+		    !(sum && *sum))
+			return true;
+	}
+	return false;
+}
+
+/* Might a run that began earlier have seen something else than one that begins now? */
+static bool looks_outside(const json_t *doc)
+{
+	const char *source = json_str_at(doc, "properties.source.imageVersionId");
+	const json_t *allow = json_at(doc, "properties.kiln.network.allow");
+
+	return names_files(json_at(doc, "properties.customize")) ||
+	       names_files(json_at(doc, "properties.validate.inVMValidations")) ||
+	       json_array_size(allow) > 0 ||
+	       (source && (is_type(source, TYPE_DEFINITION) ||
+			   str_eq_nocase(strrchr(source, '/') + 1, "latest")));
+}
+
+/* Options that are not set are left out, so that equal requests are equal. */
+static json_t *run_params(const json_t *body)
+{
+	json_t *params = json_object(), *v;
+	const char *key;
+
+	json_object_foreach((json_t *) (uintptr_t) body, key, v)
+	{
+		bool none = json_is_null(v) || json_is_false(v) ||
+			    (json_is_array(v) && json_array_size(v) == 0);
+
+		if (!none && json_object_set(params, key, v) < 0) {
+			json_decref(params);
+			return NULL;
+		}
+	}
+	return params;
+}
+
+/* Asked for while it runs: the same again joins, anything else queues. */
 static int template_run(struct arm_call *c, struct err *err)
 {
 	const char *state = json_str_at(c->old, "properties.provisioningState");
-	int r = refuse_running(c, "run", err);
+	struct job_need need;
+	json_t *params;
+	int r;
 
-	if (r < 0)
-		return r;
 	if (state && strcmp(state, "Succeeded") != 0)
 		return refuse(err, -EBUSY, "OperationNotAllowed", NULL,
 			      "image template '%s' is in provisioning state '%s' and cannot be run",
 			      c->id->name, state);
-	return arm_call_job(c, "run", c->body ? json_deep_copy(c->body) : NULL, err);
+	bake_need(c->old, c->id->subscription, &need);
+	r = arm_call_heavy(c, &need, err);
+	if (r < 0)
+		return r;
+	params = run_params(c->body);
+	return params ? arm_call_queue(c, "run", params, !looks_outside(c->old), err)
+		      : no_memory(err);
 }
 
 static int template_cancel(struct arm_call *c, struct err *err)

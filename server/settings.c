@@ -5,6 +5,8 @@
 
 #include "base/mem.h"
 
+#define WORKERS_MORE 2 /* than cores: bakes leave room for what is short */
+
 #define SPARE_FDS 256 /* for everything that is no connection */
 
 static unsigned number(const json_t *config, const char *path, unsigned dflt)
@@ -79,7 +81,7 @@ int settings_read(const json_t *config, struct server_settings *ret, struct err 
 		.body_budget = (uint64_t) number(config, "server.bodyMegabytes", 256) << 20,
 		.reads = (uint64_t) json_int_at(config, "server.readsPerFiveMinutes", 20000000),
 		.writes = (uint64_t) json_int_at(config, "server.writesPerFiveMinutes", 2000000),
-		.workers = number(config, "workers", cores()),
+		.workers = number(config, "workers", cores() + WORKERS_MORE),
 	};
 	unsigned per_address = number(config, "server.connectionsPerAddress", 0);
 	int r;

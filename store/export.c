@@ -328,10 +328,12 @@ int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
 		r = err_set(err, -ENOMEM, "out of memory");
 	if (r >= 0)
 		r = store_session_begin(s, "exports", &h->session, err);
-	if (r >= 0)
-		r = lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err);
+	/* In this order: a last user that waits for the daemon's end keeps the second from us, and
+	 * the daemon needs the first to end. */
 	if (r >= 0)
 		r = lock_file(users, LOCK_SHARED, &h->users_fd, err);
+	if (r >= 0)
+		r = lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err);
 	if (r >= 0 && join(h) < 0)
 		r = start(h, plugin, err);
 	if (r < 0) {

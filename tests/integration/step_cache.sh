@@ -44,6 +44,7 @@ with_archive() {
 }
 end() {
 	kill "$www"
+	gpgconf --kill all
 	if [ -s "$T/kiln.yaml" ]; then cp "$T/kiln.yaml" "$config"; else rm -f "$config"; fi
 }
 trap end EXIT

@@ -297,7 +297,7 @@ static void queue(struct meta *m, unsigned i)
 
 	assert_int_equal(meta_begin(m, NULL), 0);
 	assert_int_equal(operation_create(m, &o, NULL), 0);
-	assert_int_equal(job_create(m, id, NULL, NULL, NULL), 0);
+	assert_int_equal(job_create(m, id, NULL, NULL, NULL, NULL), 0);
 	assert_int_equal(meta_commit(m, NULL), 0);
 }
 

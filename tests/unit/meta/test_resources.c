@@ -219,9 +219,9 @@ static void oldest_job_first_children_last(void **state)
 	assert_int_equal(operation(m, "1", "/a"), 0);
 	assert_int_equal(operation(m, "2", "/b"), 0);
 	assert_int_equal(operation(m, "3", "/c"), 0);
-	assert_int_equal(job_create(m, "2", "1", NULL, NULL), 0);
-	assert_int_equal(job_create(m, "3", NULL, NULL, NULL), 0);
-	assert_int_equal(job_create(m, "1", NULL, NULL, NULL), 0);
+	assert_int_equal(job_create(m, "2", "1", NULL, NULL, NULL), 0);
+	assert_int_equal(job_create(m, "3", NULL, NULL, NULL, NULL), 0);
+	assert_int_equal(job_create(m, "1", NULL, NULL, NULL, NULL), 0);
 	assert_int_equal(job_is_child(m, "2", "1", &child, NULL), 0);
 	assert_true(child);
 	assert_int_equal(job_is_child(m, "3", "1", &child, NULL), 0);
