@@ -16,7 +16,7 @@ budget() { # LINES...
 	printf '%s\n' "bake:" "$@" >>"$config"
 }
 definition queued
-DEF=queued
+export DEF=queued
 # most FILE...: the most runs that went on at the same moment, by their own events. A run's start is its
 # first step's, so that what waited for room is not counted.
 most() {
@@ -67,7 +67,7 @@ done
 wait
 events heavya heavyb heavyc >"$T/events"
 check "two that need more memory than there is, and one that exceeds it: one at a time" same 1 "$(most "$T/events")"
-template hog "" '[{"type":"Shell","name":"hog","inline":["head -c 400000000 /dev/zero | tail -n 1 | wc -c"]}]'
+template hog "" '[{"type":"Shell","name":"hog","inline":["test \"$(head -c 400000000 /dev/zero | tail -n 1 | wc -c)\" = 400000000"]}]'
 jq '.properties.kiln.resources.memoryMegabytes = 256' "$T/hog.json" >"$T/hog2.json"
 if [ -n "$(find /sys/fs/cgroup -name memory.limit_in_bytes -o -name memory.max 2>/dev/null | head -n 1)" ]; then
 	check "a step has the memory that its bake was counted with" status 1 "$KILN" bake "$T/hog2.json" -g golden --name hog
@@ -95,6 +95,10 @@ id() { sed -E 's,.*/([0-9a-f-]{36}).*,\1,' <<<"$1"; }
 template again "" "[{\"type\":\"Shell\",\"name\":\"one\",\"inline\":[\"echo $T > /etc/again\", \"sleep 3\"]}]"
 jq 'del(.type)' "$T/again.json" | jq '.identity = {type: "None"} | .properties.kiln = {replace: true}' >"$T/again.body"
 "$KILN" rest PUT "$TPL/again" --api-version $api --body "$T/again.body" --wait >/dev/null
+runs_of_again() {
+	"$KILN" runs list -g golden --jq '[.[] | select(.properties.templateId | endswith("/again"))] | length'
+}
+before=$(runs_of_again)
 first=$(op '{}') joined=$(op '{"noCache": false}') queued=$(op '{"noCache": true}') second=$(op '{"noCache": true}')
 check "the same request joins the run" same "$first" "$joined"
 check "another one queues" test -n "$queued" -a "$(id "$queued")" != "$(id "$first")"
@@ -120,7 +124,7 @@ check "the first run ends well" same Succeeded "$(ended "$first")"
 check "and so does the one that queued" same Succeeded "$(ended "$queued")"
 cat "$KILN_DATA/runs/$(id "$first")/events.jsonl" "$KILN_DATA/runs/$(id "$queued")/events.jsonl" >"$T/events"
 check "one after the other" same 1 "$(most "$T/events")"
-check "two runs, not four" same 2 "$("$KILN" runs list -g golden --jq '[.[] | select(.properties.templateId | endswith("/again"))] | length')"
+check "two runs, not four" same $((before + 2)) "$(runs_of_again)"
 kill "$server"
 wait "$server"
 server=
