@@ -239,7 +239,7 @@ static void cancel_needs_a_run(void **state)
 	free(body);
 }
 
-/* A queued run blocks a second one, changes and deletion; cancelling ends it. */
+/* A queued run is joined by its like and blocks changes and deletion; cancelling ends it. */
 static void one_run_at_a_time(void **state)
 {
 	struct harness *h = *state;
@@ -247,15 +247,18 @@ static void one_run_at_a_time(void **state)
 
 	expect_ok(h, "PUT", T0, A24, body);
 	assert_int_equal(start(h, "POST", T0 "/run", A24, NULL), 202);
-	assert_int_equal(start(h, "POST", T0 "/run", A24, NULL), 409);
-	assert_string_equal(h->code, "OperationNotAllowed");
+	assert_int_equal(start(h, "POST", T0 "/run", A24, NULL), 202);
+	assert_int_equal(start(h, "POST", T0 "/run", A24, "{'noCache':false}"), 202);
 	assert_int_equal(start(h, "DELETE", T0, A24, NULL), 409);
+	assert_string_equal(h->code, "OperationNotAllowed");
 	assert_int_equal(start(h, "PUT", T0, A24, body), 409);
 	assert_int_equal(start(h, "POST", T0 "/cancel", A24, NULL), 202);
 	(void) arm_work(h->app->arm, NULL, NULL, NULL, NULL);
 	expect_ok(h, "GET", T0, A24, NULL);
 	assert_string_equal(text_at(h, "properties.provisioningState"), "Succeeded");
 	assert_string_equal(text_at(h, "properties.lastRunStatus.runState"), "Canceled");
+	expect_ok(h, "GET", "~/providers/Kiln.Images/runs", "2026-11-01", NULL);
+	assert_int_equal(json_array_size(json_object_get(h->body, "value")), 1);
 	expect_ok(h, "DELETE", T0, A24, NULL);
 	free(body);
 }
