@@ -250,7 +250,7 @@ static void one_run_at_a_time(void **state)
 	assert_int_equal(start(h, "POST", T0 "/run", A24, NULL), 202);
 	assert_int_equal(start(h, "POST", T0 "/run", A24, "{'noCache':false}"), 202);
 	assert_int_equal(start(h, "DELETE", T0, A24, NULL), 409);
-	assert_string_equal(h->code, "OperationNotAllowed");
+	assert_string_equal(h->code, "AnotherOperationInProgress");
 	assert_int_equal(start(h, "PUT", T0, A24, body), 409);
 	assert_int_equal(start(h, "POST", T0 "/cancel", A24, NULL), 202);
 	(void) arm_work(h->app->arm, NULL, NULL, NULL, NULL);
