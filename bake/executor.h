@@ -34,7 +34,7 @@ struct executor_env {
 	struct cancel *cancel;
 	const struct event_sink *events;
 	uint64_t memory_bytes; /* that a step may use; 0 = three quarters of the host's */
-	bool interactive; /* a person's terminal (kiln shell) */
+	bool interactive;      /* a person's terminal (kiln shell) */
 	int (*vmhost)(void *arg, struct vm_host **ret, struct err *err); /* for `vm`, on need */
 	void *arg;
 	/* What the disk is. */
