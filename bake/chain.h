@@ -70,6 +70,10 @@ void chain_sealed_done(struct chain_sealed *s);
  */
 int chain_seal(struct chain *c, struct chain_sealed *ret, struct err *err);
 
+/** chain_refresh_boot() - bring the boot programs' copies on the EFI system partition up to date
+ * with the root's packages; for disks of kiln's own making. @ret_changed: how many differed. */
+int chain_refresh_boot(struct chain *c, unsigned *ret_changed, struct err *err);
+
 /**
  * chain_commit() - make a sealed overlay a disk of the store
  * @parent: the disk that lies below the overlay

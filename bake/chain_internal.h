@@ -31,6 +31,7 @@ struct chain {
 	int disk_fd; /* the FUSE file */
 	/* root */
 	uint64_t part_offset, part_bytes;
+	uint64_t esp_offset; /* EFI system partition; 0 = none */
 	char device[32];
 	int loop_fd, mount_fd, root_fd;
 	struct journal_entry *loop_entry;

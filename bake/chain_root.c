@@ -100,6 +100,9 @@ int chain_find_root(struct chain *c, uint64_t base_bytes, struct err *err)
 		r = grow_table(c, g, root, base_bytes, head, err);
 	if (r < 0)
 		return r;
+	for (unsigned i = 0; i < g->n; i++)
+		if (memcmp(g->part[i].type, gpt_type_esp, 16) == 0 && c->esp_offset == 0)
+			c->esp_offset = g->part[i].first_lba * SECTOR;
 	c->part_offset = g->part[root].first_lba * SECTOR;
 	c->part_bytes = (g->part[root].last_lba - g->part[root].first_lba + 1) * SECTOR;
 	return 0;

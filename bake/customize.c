@@ -277,12 +277,19 @@ int customize_run(struct run *run, struct err *err)
 
 static int seal_offline(struct run *run, json_t **ret_report, struct err *err)
 {
+	unsigned boot = 0;
 	int fd, r = run_need_offline(run, err);
 
 	if (r == 0)
 		r = run->executor->ops->rootfd(run->executor, &fd, err);
 	if (r == 0)
+		r = run->executor->ops->refresh_boot(run->executor, &boot, err);
+	if (r == 0)
 		r = seal_root(fd, ret_report, err);
+	if (r == 0 &&
+	    json_array_append_new(*ret_report, json_pack("{s:s, s:i}", "operation", "boot-files",
+							 "changed", (int) boot)) < 0)
+		r = -ENOMEM;
 	return r < 0 ? err_ctx(err, r, "generalize") : 0;
 }
 

@@ -101,6 +101,9 @@ struct executor_ops {
 	/* Root directory descriptor of the mounted image for offline work (seal); -EOPNOTSUPP when
 	 * there is none. Borrowed. */
 	int (*rootfd)(struct executor *x, int *ret_fd, struct err *err);
+	/* Bring copies of the root's boot programs, on the EFI system partition, up to date. For
+	 * executors with a rootfd(). */
+	int (*refresh_boot)(struct executor *x, unsigned *ret_changed, struct err *err);
 	void (*stop)(struct executor *x); /* everything is gone on return; NULL is fine */
 };
 struct executor {

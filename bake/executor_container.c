@@ -172,6 +172,13 @@ static int rootfd(struct executor *x, int *ret_fd, struct err *err)
 	return 0;
 }
 
+/* What a foreign image has there is its own affair. */
+static int refresh_boot(struct executor *x, unsigned *ret_changed, struct err *err)
+{
+	*ret_changed = 0;
+	return self(x)->env->untrusted ? 0 : chain_refresh_boot(self(x)->chain, ret_changed, err);
+}
+
 const struct executor_ops executor_container = {
 	.name = "container",
 	/* Raise when the sandbox changes in a way that a step can notice. */
@@ -184,5 +191,6 @@ const struct executor_ops executor_container = {
 	.restart = restart,
 	.wait_off = wait_off,
 	.rootfd = rootfd,
+	.refresh_boot = refresh_boot,
 	.stop = container_stop,
 };

@@ -500,6 +500,11 @@ static int wait_off(struct executor *base, uint64_t timeout_ms, struct err *err)
 	return vm_wait_end(x->vm, timeout_ms, x->env->cancel, err);
 }
 
+static int refresh_boot(struct executor *x, unsigned *ret_changed, struct err *err)
+{
+	return err_set(err, -EOPNOTSUPP, "a running guest's disk is mounted by the guest");
+}
+
 const struct executor_ops executor_vm = {
 	.name = "vm",
 	/* Raise when the guest's surroundings change in a way that a step can notice. */
@@ -512,5 +517,6 @@ const struct executor_ops executor_vm = {
 	.restart = restart,
 	.wait_off = wait_off,
 	.rootfd = rootfd,
+	.refresh_boot = refresh_boot,
 	.stop = vm_executor_stop,
 };

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bake/platform_boot.h"
 #include "bake/platform_internal.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -27,15 +28,14 @@
 
 /* From the image's own packages; the removable-media path boots without any NVRAM entry. The
  * fallback program is left out there: with it shim would add a boot entry and reset. */
-static const struct {
-	const char *from, *to;
-} esp_files[] = {
+const struct platform_boot_file platform_boot_files[] = {
 	{"usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"},
 	{"usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "EFI/BOOT/grubx64.efi"},
 	{"usr/lib/shim/mmx64.efi.signed", "EFI/BOOT/mmx64.efi"},
 	{"usr/lib/shim/shimx64.efi.signed", "EFI/debian/shimx64.efi"},
 	{"usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "EFI/debian/grubx64.efi"},
 	{"usr/lib/shim/mmx64.efi.signed", "EFI/debian/mmx64.efi"},
+	{NULL, NULL},
 };
 
 static void set_part(struct gpt_part *p, const uint8_t type[16], const char *uuid, const char *name,
@@ -84,8 +84,8 @@ static int write_table(int fd, const struct platform_work *w, const struct platf
 static int write_esp(int fd, const struct platform_work *w, const struct platform_ids *ids,
 		     struct err *err)
 {
-	struct fat_file files[ARRAY_SIZE(esp_files) + 1] = {0};
-	struct buf data[ARRAY_SIZE(esp_files)];
+	struct fat_file files[PLATFORM_BOOT_FILES + 1] = {0};
+	struct buf data[PLATFORM_BOOT_FILES];
 	const struct fat_spec spec = {
 		.size_bytes = ESP_BYTES,
 		.volume_id = ids->esp_id,
@@ -96,18 +96,18 @@ static int write_esp(int fd, const struct platform_work *w, const struct platfor
 	auto_free char *cfg = platform_esp_grub_cfg(ids);
 	int r = cfg ? 0 : err_set(err, -ENOMEM, "boot files: out of memory");
 
-	for (size_t k = 0; k < ARRAY_SIZE(esp_files); k++) {
+	for (size_t k = 0; k < PLATFORM_BOOT_FILES; k++) {
 		data[k] = BUF_INIT(16u << 20);
 		if (r == 0)
-			r = fstree_read(w->tree, esp_files[k].from, &data[k], err);
-		files[k] = (struct fat_file){esp_files[k].to, data[k].data, data[k].len};
+			r = fstree_read(w->tree, platform_boot_files[k].from, &data[k], err);
+		files[k] = (struct fat_file){platform_boot_files[k].to, data[k].data, data[k].len};
 	}
 	if (r == 0) {
-		files[ARRAY_SIZE(esp_files)] =
+		files[PLATFORM_BOOT_FILES] =
 			(struct fat_file){"EFI/debian/grub.cfg", cfg, strlen(cfg)};
 		r = fat32_write(fd, ESP_START, &spec, files, ARRAY_SIZE(files), err);
 	}
-	for (size_t k = 0; k < ARRAY_SIZE(esp_files); k++)
+	for (size_t k = 0; k < PLATFORM_BOOT_FILES; k++)
 		buf_done(&data[k]);
 	return r < 0 ? err_ctx(err, r, "EFI system partition") : 0;
 }

@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 /* Raise it with any change of what seal_root() does to a disk: it is part of step keys. */
-#define SEAL_VERSION 1
+#define SEAL_VERSION 2
 
 /** seal_root() - run every operation beneath @rootfd, never following links out of it.
  *  @ret_report: [{"operation","changed":N}], new reference. A removal that cannot be confirmed

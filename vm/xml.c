@@ -191,7 +191,8 @@ static int add_qemu_value(struct buf *b, const char *s)
 }
 
 /* The sandbox is asked for here and not in qemu.conf, because the one network that needs it lets
- * QEMU start the program that leads to the proxy. */
+ * QEMU start the program that leads to the proxy. That program begins a session of its own,
+ * which the sandbox counts as elevating; its children get no new privileges either way. */
 static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 {
 	auto_buf struct buf net = BUF_INIT(65536);
@@ -201,9 +202,9 @@ static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 
 	buf_addf(b,
 		 " <qemu:commandline>\n  <qemu:arg value='-sandbox'/>\n"
-		 "  <qemu:arg value='on,obsolete=deny,elevateprivileges=deny,spawn=%s,"
+		 "  <qemu:arg value='on,obsolete=deny,elevateprivileges=%s,spawn=%s,"
 		 "resourcecontrol=deny'/>\n",
-		 c->http_forward ? "allow" : "deny");
+		 c->http_forward ? "children" : "deny", c->http_forward ? "allow" : "deny");
 	if (c->network) {
 		buf_addstr(&net, "user,id=net0");
 		if (c->isolated || c->http_forward)

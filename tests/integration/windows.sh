@@ -12,7 +12,8 @@ host=
 host_start() { # NAME=VALUE...: environment of the simulated machine
 	host_stop
 	rm -f "$T/asked"
-	mkdir -p -m 0711 "$RUN"
+	mkdir -p "$RUN"
+	chmod 711 "$RUN"
 	env "$@" SOCKET="$RUN/vmhost.sock" LOG="$T/asked" node "$SRC/tests/integration/windows_host.mjs" 2>"$T/host.err" &
 	host=$!
 	for _ in $(seq 200); do
