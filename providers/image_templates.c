@@ -130,6 +130,24 @@ static int check_available(const struct arm_call *c, struct err *err)
 	return 0;
 }
 
+/* A group of the template's own subscription, as Azure has it. Nothing is staged in it here. */
+static int check_staging(const struct arm_call *c, struct err *err)
+{
+	static const char field[] = "properties.stagingResourceGroup";
+	const char *text = json_str_at(c->doc, field);
+	auto_arm_id struct arm_id id = {0};
+
+	if (!text || !*text)
+		return 0;
+	if (arm_id_parse(text, &id, NULL) == 0 && id.group && !id.ns && id.subscription &&
+	    str_eq_nocase(id.subscription, c->id->subscription))
+		return 0;
+	return refuse(err, -EINVAL, "BadStagingResourceGroup", field,
+		      "%s: the id of a resource group of the template's subscription expected, "
+		      "/subscriptions/%s/resourceGroups/NAME",
+		      field, c->id->subscription);
+}
+
 static bool auto_run(const json_t *doc)
 {
 	const char *state = json_str_at(doc, "properties.autoRun.state");
@@ -146,6 +164,8 @@ static int template_write(struct arm_call *c, struct err *err)
 	r = check_identity(c, err);
 	if (r == 0)
 		r = check_available(c, err);
+	if (r == 0)
+		r = check_staging(c, err);
 	if (r == 0)
 		r = bake_check(c->doc, c->api_version, err);
 	if (r == 0 && c->old && !replace)
@@ -166,7 +186,11 @@ static int template_write(struct arm_call *c, struct err *err)
 
 static int template_view(struct arm_call *c, struct err *err)
 {
-	(void) err;
+	const char *staging = json_str_at(c->doc, "properties.stagingResourceGroup");
+
+	if (staging && *staging &&
+	    set_str(c->doc, "properties.exactStagingResourceGroup", staging, err) < 0)
+		return -ENOMEM;
 	(void) json_object_del(c->doc, "madeWith");
 	return 0;
 }

@@ -28,6 +28,11 @@ refused "unknown source type" properties.source.type '.properties.source.type = 
 refused "missing source" properties.source 'del(.properties.source)'
 refused "unknown field" properties.customise '.properties.customise = []'
 refused "relative destination" 'properties.customize[0].destination' '.properties.customize[0] = {type: "File", name: "f", sourceUri: "https://example.org/x", destination: "etc/motd"}'
+refused "foreign staging group" properties.stagingResourceGroup '.properties.stagingResourceGroup = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/g"'
+refused "staging group is no group" properties.stagingResourceGroup '.properties.stagingResourceGroup = "somewhere"'
+refused "restart without unit" 'properties.customize[0].restartTimeout' '.properties.customize[0] = {type: "WindowsRestart", restartTimeout: "5"}'
+refused "bad update filter" 'properties.customize[0].filters' '.properties.customize[0] = {type: "WindowsUpdate", filters: ["only:x"]}'
+refused "system without elevation" 'properties.customize[0].runAsSystem' '.properties.customize[0] = {type: "PowerShell", inline: ["x"], runAsSystem: true}'
 refused "duplicate run output" 'properties.distribute[1].runOutputName' '.properties.distribute += [.properties.distribute[0]]'
 
 # Nesting: two megabytes of it.
