@@ -227,6 +227,7 @@ struct arm_call {
 			   hook that sets none and fails not: 404 */
 	int status;     /* 0 = the method's usual one */
 	struct arm_stream stream; /* instead of @result, from an action or computed read; taken */
+	void *own;                /* whatever a hook wants to find again in the hooks of its list */
 	struct arm_call_private *priv;
 };
 
@@ -327,6 +328,8 @@ struct filter_term;
 struct arm_list {
 	const char *type;                      /* NULL = all types, ordered by id */
 	const char *under;                     /* id of an ancestor; "" = everywhere */
+	const char *named;                     /* only those with this name (arm_named()), ordered
+						  by id; NULL = all */
 	const struct arm_filter_field *fields; /* ends with name NULL; NULL = none */
 	/* A term whose field has no path: 1, 0 or -errno. */
 	int (*test)(struct arm_call *c, const struct filter *f, const struct filter_term *t,

@@ -357,7 +357,9 @@ static int end_json(struct listing *l, json_t **ret)
 static int run(struct listing *l, const char *type, const char *under, json_t **ret)
 {
 	auto_free char *low_type = type ? str_lower(type) : NULL, *low = str_lower(under);
-	struct resource_query q = {.type = low_type, .under = low, .by_key = !type};
+	const char *named = l->spec ? l->spec->named : NULL;
+	struct resource_query q = {
+		.type = low_type, .under = low, .named = named, .by_key = !type || named};
 	auto_free char *after = NULL;
 	int r;
 

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 
 #define SHARDS 16
-#define SETS   1024
+#define SETS   4096
 #define WAYS   4
 
 /* A kept text; what comes after it is its key, the variant and the text. */

@@ -16,9 +16,9 @@
 
 #include "base/err.h"
 
-#define RENDITIONS_BYTES    (64u << 20) /* of all texts and their keys */
-#define RENDITION_BYTES_MAX (64u << 10) /* longer ones are not kept */
-#define VARIANT_BYTES_MAX   256         /* nor those with longer options */
+#define RENDITIONS_BYTES    (192u << 20) /* of all texts and their keys */
+#define RENDITION_BYTES_MAX (64u << 10)  /* longer ones are not kept */
+#define VARIANT_BYTES_MAX   256          /* nor those with longer options */
 
 struct arm_text;
 struct renditions;

@@ -13,8 +13,8 @@
 #include "meta/driver.h"
 
 #define BUSY_MS     60000
-#define CACHE_KIB   8192 /* of pages, for each connection */
-#define CACHE_SLOTS 128  /* prepared statements kept; direct-mapped by hash of their text */
+#define CACHE_KIB   16384 /* of pages, for each connection: the inner ones of a million rows */
+#define CACHE_SLOTS 128   /* prepared statements kept; direct-mapped by hash of their text */
 
 struct cached {
 	char *sql; /* owned; NULL = empty */

@@ -156,7 +156,8 @@ static int graph_query(struct arm_call *c, struct err *err)
 
 	if (r == 0) {
 		g.rows = json_array();
-		r = g.rows ? arm_each(c->arm, TYPE_GALLERY, "", add, &g, err) : no_memory(err);
+		r = g.rows ? arm_named(c->arm, TYPE_GALLERY, SHARE_PUBLIC, add, &g, err)
+			   : no_memory(err);
 	}
 	if (r == 0)
 		r = answer(&g, err);

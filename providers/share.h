@@ -39,6 +39,12 @@ int share_names(const char *id, const json_t *doc, char ***ret);
 /** share_named() - galleries with the shared or public name. */
 int share_named(struct arm *arm, bool community, const char *name, arm_each_fn *fn, void *arg,
 		struct err *err);
+/** share_with_name() - the name (arm_named()) of galleries that are shared with a subscription, or
+ *  with its @tenant; caller frees. */
+int share_with_name(struct arm *arm, const char *subscription, bool tenant, char **ret,
+		    struct err *err);
+/** SHARE_PUBLIC - the name of those that have a public name. */
+#define SHARE_PUBLIC "public"
 /** share_find() - the gallery of a shared or public name that @subscription may see. *@ret: its
  *  document, new reference. 0 or -ENOENT (no error set). */
 int share_find(struct arm *arm, bool community, const char *name, const char *subscription,

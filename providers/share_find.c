@@ -87,6 +87,36 @@ static int add_name(char ***ret, bool community, const char *name)
 	return s ? strv_push(ret, s) : -ENOMEM;
 }
 
+static char *with_name(const char *type, const char *id)
+{
+	auto_free char *text = strf("with %s %s", type, id);
+
+	return text ? str_lower(text) : NULL;
+}
+
+static int add_groups(char ***ret, const json_t *gallery)
+{
+	const json_t *g, *v;
+	size_t i, k;
+
+	json_array_foreach(json_at(gallery, P_SHARING ".groups"), i, g)
+	{
+		const char *type = json_str_at(g, "type");
+
+		json_array_foreach(json_object_get(g, "ids"), k, v)
+		{
+			auto_free char *s = NULL;
+
+			if (!type || !json_is_string(v))
+				continue;
+			s = with_name(type, json_string_value(v));
+			if (!s || strv_push(ret, s) < 0)
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int share_names(const char *id, const json_t *doc, char ***ret)
 {
 	auto_arm_id struct arm_id a = {0};
@@ -104,7 +134,23 @@ int share_names(const char *id, const json_t *doc, char ***ret)
 		if (r == 0 && json_is_string(v))
 			r = add_name(ret, true, json_string_value(v));
 	}
-	return r;
+	if (r == 0 && i > 0)
+		r = strv_push(ret, SHARE_PUBLIC);
+	return r < 0 ? r : add_groups(ret, doc);
+}
+
+int share_with_name(struct arm *arm, const char *subscription, bool tenant, char **ret,
+		    struct err *err)
+{
+	auto_free char *scope = strf("/subscriptions/%s", subscription), *of = NULL;
+	int r = scope ? 0 : no_memory(err);
+
+	if (r == 0 && tenant)
+		r = arm_tenant_of(arm, scope, &of, err);
+	if (r < 0)
+		return r;
+	*ret = tenant ? with_name("AADTenants", of) : with_name("Subscriptions", subscription);
+	return *ret ? 0 : no_memory(err);
 }
 
 int share_named(struct arm *arm, bool community, const char *name, arm_each_fn *fn, void *arg,

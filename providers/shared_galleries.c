@@ -19,7 +19,6 @@ struct view {
 	char *region;    /* owned, normalized */
 	json_t *gallery; /* owned */
 	const char *name;
-	json_t *list; /* owned, while listing */
 	bool found;
 };
 
@@ -27,7 +26,6 @@ static void view_done(struct view *v)
 {
 	free(v->region);
 	json_decref(v->gallery);
-	json_decref(v->list);
 }
 
 static int not_found(const struct arm_call *c, struct err *err)
@@ -239,74 +237,102 @@ static json_t *version_body(const struct view *v, const json_t *doc)
 
 /* ---- Lists ---------------------------------------------------------------------------------- */
 
-static int push(struct view *v, json_t *one)
+static int keep_gallery(struct arm_call *c, const json_t *doc, struct err *err)
 {
-	return json_array_append_new(v->list, one) < 0 ? -ENOMEM : 0;
-}
-
-static int add_gallery(void *arg, const char *id, const json_t *doc)
-{
-	struct view *v = arg;
-	const char *to = arm_query(v->c, "sharedTo");
+	const char *to = arm_query(c, "sharedTo");
 	unsigned want = to && str_eq_nocase(to, "tenant") ? SHARE_TENANT : SHARE_SUBSCRIPTION;
 	unsigned ways = 0;
 	bool here = false;
-	int r = share_ways(v->c->arm, doc, v->c->id->subscription, &ways, NULL);
+	int r = share_ways(c->arm, doc, c->id->subscription, &ways, err);
 
-	(void) id;
 	if (r == 0 && (ways & want))
-		r = is_here(v, doc, &here, NULL);
-	if (r < 0 || !here)
-		return r;
-	v->name = json_str_at(doc, "properties.identifier.uniqueName");
-	return push(v, gallery_body(v, doc));
+		r = is_here(c->own, doc, &here, err);
+	return r < 0 ? r : here;
 }
 
-static int add_image(void *arg, const char *id, const json_t *doc)
+static int keep_image(struct arm_call *c, const json_t *doc, struct err *err)
 {
-	struct view *v = arg;
 	bool here = false;
-	int r = is_here(v, doc, &here, NULL);
+	int r = is_here(c->own, doc, &here, err);
 
-	(void) id;
-	return r < 0 || !here ? r : push(v, image_body(v, doc));
+	return r < 0 ? r : here;
 }
 
-static int add_version(void *arg, const char *id, const json_t *doc)
+static int keep_version(struct arm_call *c, const json_t *doc, struct err *err)
 {
-	struct view *v = arg;
+	(void) err;
+	return version_here(c->own, doc);
+}
 
-	(void) id;
-	return version_here(v, doc) ? push(v, version_body(v, doc)) : 0;
+static int become(json_t **doc, json_t *as, struct err *err)
+{
+	if (!as)
+		return no_memory(err);
+	json_decref(*doc);
+	*doc = as;
+	return 0;
+}
+
+static int show_gallery(struct arm_call *c, json_t **doc, struct err *err)
+{
+	struct view *v = c->own;
+	json_t *as;
+
+	v->name = json_str_at(*doc, "properties.identifier.uniqueName");
+	as = gallery_body(v, *doc);
+	v->name = NULL; /* the document's */
+	return become(doc, as, err);
+}
+
+static int show_image(struct arm_call *c, json_t **doc, struct err *err)
+{
+	return become(doc, image_body(c->own, *doc), err);
+}
+
+static int show_version(struct arm_call *c, json_t **doc, struct err *err)
+{
+	return become(doc, version_body(c->own, *doc), err);
+}
+
+/* Galleries are found by whom they are shared with, what is in them by where it is. */
+static int list_rows(struct view *v, struct err *err)
+{
+	static const struct arm_list levels[] = {
+		{.type = TYPE_GALLERY, .keep = keep_gallery, .judged = true, .show = show_gallery},
+		{.type = TYPE_DEFINITION, .keep = keep_image, .judged = true, .show = show_image},
+		{.type = TYPE_VERSION, .keep = keep_version, .judged = true, .show = show_version},
+	};
+	struct arm_call *c = v->c;
+	const size_t level = c->id->n_names - 1;
+	const char *to = arm_query(c, "sharedTo"), *gallery = json_str_at(v->gallery, "id");
+	bool tenant = to && str_eq_nocase(to, "tenant");
+	auto_free char *under = NULL, *named = NULL;
+	struct arm_list l = levels[level];
+	int r = 0;
+
+	if (level == 0)
+		r = share_with_name(c->arm, c->id->subscription, tenant, &named, err);
+	under = level == 0   ? strdup("")
+		: level == 1 ? strdup(gallery)
+			     : strf("%s/images/%s", gallery, c->id->names[N_IMAGE]);
+	if (r == 0 && !under)
+		r = no_memory(err);
+	l.under = under;
+	l.named = named;
+	c->own = v;
+	if (r == 0)
+		r = arm_call_list(c, &l, err);
+	c->own = NULL;
+	return r;
 }
 
 static int list(struct arm_call *c, bool community, struct err *err)
 {
-	static const struct {
-		const char *type;
-		arm_each_fn *add;
-	} levels[] = {{TYPE_GALLERY, add_gallery},
-		      {TYPE_DEFINITION, add_image},
-		      {TYPE_VERSION, add_version}};
-	const size_t level = c->id->n_names - 1;
-	auto_free char *under = NULL;
 	struct view v;
 	int r = view_open(&v, c, community, err);
 
-	if (r == 0) {
-		v.list = json_array();
-		under = level == 0   ? strdup("")
-			: level == 1 ? strdup(json_str_at(v.gallery, "id"))
-				     : strf("%s/images/%s", json_str_at(v.gallery, "id"),
-					    c->id->names[N_IMAGE]);
-		r = v.list && under ? 0 : no_memory(err);
-	}
 	if (r == 0)
-		r = arm_each(c->arm, levels[level].type, under, levels[level].add, &v, err);
-	if (r == 0) {
-		c->result = json_pack("{s:O}", "value", v.list);
-		r = c->result ? 0 : no_memory(err);
-	}
+		r = list_rows(&v, err);
 	view_done(&v);
 	return r;
 }

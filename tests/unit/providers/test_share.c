@@ -58,6 +58,23 @@ static int count(struct harness *h, const char *subscription, const char *locati
 	return status == 200 ? (int) json_array_size(json_object_get(h->body, "value")) : -status;
 }
 
+/* Two items on two pages, and after them none. */
+static void paged(struct harness *h, const char *subscription, const char *location,
+		  const char *rest, const char *first, const char *second)
+{
+	char *one = strf("%s?$top=1", rest), *link;
+
+	assert_int_equal(count(h, subscription, location, one), 1);
+	assert_string_equal(text_at(h, "value.0.name"), first);
+	link = strdup(text_at(h, "nextLink"));
+	expect_ok(h, "GET", link, V23, NULL);
+	assert_int_equal(json_array_size(json_object_get(h->body, "value")), 1);
+	assert_string_equal(text_at(h, "value.0.name"), second);
+	assert_null(json_object_get(h->body, "nextLink"));
+	free(link);
+	free(one);
+}
+
 static const char *own(struct harness *h)
 {
 	return json_str_at(h->app->admin, "subscriptionId");
@@ -159,6 +176,7 @@ static void only_what_is_shared_is_seen(void **state)
 	assert_int_equal(count(h, OTHER, "eastus", "sharedGalleries?sharedTo=tenant"), 0);
 	assert_int_equal(count(h, own(h), "eastus", "sharedGalleries"), 0);
 	assert_int_equal(count(h, OTHER, "eastus", rest), 2);
+	paged(h, OTHER, "eastus", rest, "1.0.0", "1.1.0");
 	assert_int_equal(count(h, OTHER, "westeurope", rest), 1);
 	assert_int_equal(
 		json_int_at(h->body, "value.0.properties.storageProfile.osDiskImage.diskSizeGB", 0),
