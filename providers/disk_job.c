@@ -101,6 +101,26 @@ static int make(struct content *c, struct disk_ref *ret, struct err *err)
 	return r;
 }
 
+/* A signature is needed until the bytes are here or have failed to come; a job that is handed back
+ * needs it again. */
+static int drop_signature(struct arm_job *job, int r, struct err *err)
+{
+	const char *uri = json_str_at(job->doc, D_CREATION ".sourceUri");
+	size_t n = uri ? strcspn(uri, "?") : 0;
+	int stopped = cancel_check(job->cancel);
+	auto_err struct err own = ERR_INIT;
+	json_t *patch;
+	int end;
+
+	if (!uri || !uri[n] || r == -ESTALE || stopped == -ESHUTDOWN || stopped == -ESTALE)
+		return r;
+	patch = json_pack("{s:{s:{s:s%}}}", "properties", "creationData", "sourceUri", uri, n);
+	end = patch ? arm_job_patch(job, patch, false, &own) : no_memory(&own);
+	if (end >= 0 || r < 0) /* why it failed comes first */
+		return r;
+	return err_set(err, end, "%s", err_str(&own));
+}
+
 /* Create and update, and both again after a crash: what the root holds already is kept. */
 int disk_content_job(struct arm_job *job, struct err *err)
 {
@@ -123,7 +143,7 @@ int disk_content_job(struct arm_job *job, struct err *err)
 	if (r == 0)
 		r = content_keep(&c, &disk, err);
 	store_session_end(c.session);
-	return r;
+	return drop_signature(job, r, err);
 }
 
 int disk_delete_job(struct arm_job *job, struct err *err)

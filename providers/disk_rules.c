@@ -355,6 +355,17 @@ static bool same_before_query(const char *a, const char *b)
 	return n == m && strncmp(a, b, n) == 0;
 }
 
+/* One that never got its content tries again with the signature that came now. */
+static int keep_uri(struct arm_call *c, struct err *err)
+{
+	const char *now = json_str_at(c->doc, D_URI);
+	bool empty = !json_at(c->old, D_DISK);
+	auto_free char *uri = now && empty ? strdup(now) : NULL;
+	int r = now && empty && !uri ? no_memory(err) : keep_old(c, D_CREATION, err);
+
+	return r < 0 || !uri ? r : set_str(c->doc, D_URI, uri, err);
+}
+
 /* What a disk was made from never changes; a signed URL may come with another signature. */
 static int keep_creation(struct arm_call *c, struct err *err)
 {
@@ -380,7 +391,7 @@ static int keep_creation(struct arm_call *c, struct err *err)
 	if (json_int_at(now, "uploadSizeBytes", -1) >= 0 &&
 	    json_int_at(now, "uploadSizeBytes", -1) != json_int_at(was, "uploadSizeBytes", -1))
 		return changed(D_UPLOAD, err);
-	return keep_old(c, D_CREATION, err);
+	return keep_uri(c, err);
 }
 
 /* Disks only grow, and not while somebody outside reads or writes them. */

@@ -181,6 +181,18 @@ static void signatures_are_not_shown(void **state)
 	free(body);
 }
 
+/* The last resource asked for, as it is stored. */
+static void assert_no_signature_kept(struct harness *h)
+{
+	auto_json json_t *doc = NULL;
+	auto_free char *text = NULL;
+
+	assert_int_equal(arm_load(h->app->arm, text_at(h, "id"), &doc, NULL), 0);
+	text = json_compact(doc);
+	assert_non_null(strstr(text, "/blob/"));
+	assert_null(strstr(text, "sig="));
+}
+
 /* A disk's own URL is a source without a detour over the network. */
 static void own_urls_are_sources(void **state)
 {
@@ -201,12 +213,32 @@ static void own_urls_are_sources(void **state)
 	url = digest_of(h, "@disks/copy", API, "properties.kiln.disk.digest");
 	assert_string_equal(url, digest);
 	assert_null(strchr(text_at(h, "properties.creationData.sourceUri"), '?'));
+	assert_no_signature_kept(h);
 	expect_ok(h, "POST", "@disks/os/endGetAccess", API, NULL);
 	call(h, "PUT", "@disks/late", API, body);
 	assert_true(h->work < 0); /* the access has ended */
+	expect_ok(h, "GET", "@disks/late", API, NULL);
+	assert_no_signature_kept(h);
+	free(url);
+	free(body);
+	/* one whose signature is wrong goes on with another */
+	expect_ok(h, "POST", "@disks/os/beginGetAccess", API,
+		  "{'access':'Read','durationInSeconds':3600}");
+	expect_ok(h, "GET", h->location, API, NULL);
+	url = strdup(strstr(text_at(h, "accessSAS"), "/blob/"));
+	for (int good = 0; good <= 1; good++) {
+		body = strf("{'location':'westeurope','properties':{'creationData':{'createOption':"
+			    "'Import','sourceUri':'https://another.name%s%s'}}}",
+			    url, good ? "" : "0");
+		call(h, "PUT", "@disks/again", API, body);
+		assert_int_equal(h->work < 0, !good);
+		expect_ok(h, "GET", "@disks/again", API, NULL);
+		assert_no_signature_kept(h);
+		free(body);
+	}
+	assert_string_equal(text_at(h, "properties.kiln.disk.digest"), digest);
 	free(url);
 	free(digest);
-	free(body);
 	free(os);
 }
 
