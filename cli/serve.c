@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -16,6 +19,7 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:8443"
 #define GRACE_MS       25000 /* for requests to end; systemd gives 90 s */
+#define RENEW_MS       60000 /* between two looks at the certificate's files */
 #define WORKER_MS      60000 /* for the worker to hand back its jobs */
 
 struct serve {
@@ -23,7 +27,10 @@ struct serve {
 	struct app *app;
 	struct server_settings settings;
 	struct server_user user;
-	struct tls *tls;
+	struct tls *tls;        /* until the server has it */
+	char *cert, *key;       /* paths of what it presents */
+	struct timespec tls_at; /* when they were written, as of the last look that was good */
+	int hangup_fd;          /* SIGHUP: look at them now */
 	struct login *login;
 	struct server *server;
 	char *where;         /* "127.0.0.1:8443", as bound */
@@ -69,20 +76,57 @@ static int find_endpoint(struct serve *s, struct err *err)
 	return s->endpoint ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
+static struct timespec written(const struct serve *s)
+{
+	struct stat cert = {0}, key = {0};
+
+	(void) stat(s->cert, &cert);
+	(void) stat(s->key, &key);
+	return cert.st_mtim.tv_sec > key.st_mtim.tv_sec ||
+			       (cert.st_mtim.tv_sec == key.st_mtim.tv_sec &&
+				cert.st_mtim.tv_nsec > key.st_mtim.tv_nsec)
+		       ? cert.st_mtim
+		       : key.st_mtim;
+}
+
 static int open_tls(struct serve *s, struct err *err)
 {
 	const struct server_settings *set = &s->settings;
 	auto_free char *dir = path_join(s->app->data_dir, "tls");
-	auto_free char *cert = dir ? path_join(dir, "server.pem") : NULL;
-	auto_free char *key = dir ? path_join(dir, "server.key") : NULL;
 	int r;
 
-	if (!cert || !key)
+	s->cert = set->certificate ? strdup(set->certificate) : path_join(dir, "server.pem");
+	s->key = set->key ? strdup(set->key) : path_join(dir, "server.key");
+	if (!dir || !s->cert || !s->key)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = tls_ensure(dir, set->names, err);
-	return r < 0 ? r
-		     : tls_load(set->certificate ? set->certificate : cert,
-				set->key ? set->key : key, &s->tls, err);
+	r = user_certificates(&s->user, dir, set->names, err);
+	s->tls_at = written(s);
+	return r < 0 ? r : tls_load(s->cert, s->key, &s->tls, err);
+}
+
+/* A certificate that somebody renewed: the worker, or who administers it. One that cannot be used
+ * (also because its two files are being written just now) is tried again at the next look. */
+static void renew_tls(struct serve *s, bool asked)
+{
+	struct timespec at = written(s);
+	auto_err struct err e = ERR_INIT;
+	struct tls *tls = NULL;
+	int r;
+
+	if (at.tv_sec == s->tls_at.tv_sec && at.tv_nsec == s->tls_at.tv_nsec) {
+		if (asked)
+			log_event(LOG_LVL_INFO, "server.certificate", "unchanged=%s", s->cert);
+		return;
+	}
+	r = tls_load(s->cert, s->key, &tls, &e);
+	if (r >= 0)
+		r = server_certificate(s->server, tls, &e);
+	if (r < 0) {
+		log_warn("server.certificate", "error=%s", err_str(&e));
+		return;
+	}
+	s->tls_at = at;
+	log_event(LOG_LVL_INFO, "server.certificate", "renewed=%s", s->cert);
 }
 
 static int prepare_user(struct serve *s, struct err *err)
@@ -169,7 +213,7 @@ static int start_server(struct serve *s, struct err *err)
 		.login = s->login,
 		.owner = &s->app->owner,
 		.settings = &s->settings,
-		.tls = s->tls,
+		.tls = take_ptr(s->tls),
 		.wake_path = s->wake,
 		.tcp_fd = s->tcp_fd,
 		.unix_fd = s->unix_fd,
@@ -182,10 +226,25 @@ static int start_server(struct serve *s, struct err *err)
 	return server_start(&c, &s->server, err);
 }
 
+/* Before there are threads: they inherit that it waits. */
+static int catch_hangup(struct serve *s, struct err *err)
+{
+	sigset_t set;
+
+	(void) sigemptyset(&set);
+	(void) sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+		s->hangup_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->hangup_fd < 0 ? err_set(err, err_errno(), "SIGHUP: %s", strerrordesc_np(errno))
+				: 0;
+}
+
 static int serve_open(struct serve *s, const struct cli_args *args, struct err *err)
 {
-	int r = app_open_serving(s->cli->data_dir, &s->app, err);
+	int r = catch_hangup(s, err);
 
+	if (r >= 0)
+		r = app_open_serving(s->cli->data_dir, &s->app, err);
 	if (r >= 0)
 		r = settings_read(s->app->config, &s->settings, err);
 	if (r >= 0)
@@ -234,10 +293,16 @@ static int serve_wait(struct serve *s)
 	struct pollfd fds[] = {
 		{.fd = s->cli->cancel.event_fd, .events = POLLIN},
 		{.fd = s->keeper_fd, .events = POLLIN},
+		{.fd = s->hangup_fd, .events = POLLIN},
 	};
 
 	while (!cancel_check(&s->cli->cancel)) {
-		(void) poll(fds, ARRAY_SIZE(fds), -1);
+		struct signalfd_siginfo hangup;
+		bool asked;
+
+		(void) poll(fds, ARRAY_SIZE(fds), RENEW_MS);
+		asked = fds[2].revents && read(s->hangup_fd, &hangup, sizeof(hangup)) > 0;
+		renew_tls(s, asked);
 		if (fds[1].revents) {
 			cli_note(s->cli, "the worker's keeper has ended");
 			return EXIT_FAILED;
@@ -262,7 +327,10 @@ static void serve_close(struct serve *s)
 	closep(&s->tcp_fd);
 	closep(&s->unix_fd);
 	login_close(s->login);
+	closep(&s->hangup_fd);
 	tls_free(s->tls);
+	free(s->cert);
+	free(s->key);
 	settings_done(&s->settings);
 	app_close(s->app);
 	free(s->where);
@@ -273,8 +341,12 @@ static void serve_close(struct serve *s)
 
 static int run_serve(struct cli *cli, const struct cli_args *args)
 {
-	struct serve s = {
-		.cli = cli, .tcp_fd = -1, .unix_fd = -1, .keeper_fd = -1, .lifeline_fd = -1};
+	struct serve s = {.cli = cli,
+			  .hangup_fd = -1,
+			  .tcp_fd = -1,
+			  .unix_fd = -1,
+			  .keeper_fd = -1,
+			  .lifeline_fd = -1};
 	auto_err struct err e = ERR_INIT;
 	int status;
 
@@ -303,7 +375,8 @@ const struct cli_command cmd_serve = {
 		"as \"endpoint\" in DIR/admin.json; clients trust DIR/tls/ca.pem. SIGTERM or "
 		"SIGINT\n"
 		"ends it: requests are finished, jobs are handed back; a second one ends it "
-		"now.\n\n"
+		"now.\n"
+		"A certificate that was renewed is taken within a minute, with SIGHUP at once.\n\n"
 		"Examples:\n"
 		"  kiln serve\n"
 		"  kiln serve --listen 127.0.0.1:0 --data /srv/images",

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/timeutil.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
 #include "providers/chores.h"
@@ -17,8 +18,9 @@
 #include "server/user.h"
 #include "server/worker.h"
 
-#define STOP_MS  60000 /* for a worker to hand back its jobs */
-#define AGAIN_MS 1000  /* before a worker that died is started anew */
+#define STOP_MS  60000                        /* for a worker to hand back its jobs */
+#define RENEW_NS (3600 * INT64_C(1000000000)) /* between two looks at the certificates */
+#define AGAIN_MS 1000                         /* before a worker that died is started anew */
 
 static int parse_fd(const char *text, int *ret)
 {
@@ -73,15 +75,48 @@ static int open_wake(struct app *a, int *ret_fd)
 	return r;
 }
 
+struct ticking {
+	struct app *app;
+	const struct server_settings *settings;
+	int64_t next_ns; /* look at the certificates */
+};
+
+/* Whoever serves this directory has no rights to make certificates, and finds new ones. */
+static void renew(struct ticking *t)
+{
+	auto_free char *dir = path_join(t->app->data_dir, "tls");
+	auto_err struct err e = ERR_INIT;
+	struct server_user u;
+	int r = user_find(&u, &e);
+
+	if (r >= 0)
+		r = dir ? user_certificates(&u, dir, t->settings->names, &e) : -ENOMEM;
+	if (r < 0)
+		log_warn("worker.certificates", "error=%s", err_str(&e));
+}
+
+static void tick(void *arg)
+{
+	struct ticking *t = arg;
+	int64_t now = time_mono_ns();
+
+	app_tick(t->app);
+	if (now < t->next_ns)
+		return;
+	t->next_ns = now + RENEW_NS;
+	renew(t);
+}
+
 static int work_on(struct working *w, struct app *a, struct err *err)
 {
 	struct server_settings set = {0};
+	struct ticking ticking = {.app = a, .settings = &set};
 	struct worker_config c = {
 		.arm = a->arm,
 		.wake_fd = -1,
 		.cancel = &w->stop,
-		.chores = app_tick,
-		.chores_arg = a,
+		.chores = tick,
+		.chores_arg = &ticking,
 		.chores_ms = TICK_MS,
 	};
 	auto_fd int wake = -1;
@@ -90,14 +125,15 @@ static int work_on(struct working *w, struct app *a, struct err *err)
 	if (r < 0)
 		return r;
 	c.jobs = set.workers;
-	settings_done(&set);
 	(void) open_wake(a, &wake);
 	c.wake_fd = wake;
 	if (!w->cli->json && w->lifeline_fd < 0)
 		(void) printf("ready\n");
 	(void) fflush(stdout);
 	notify_systemd("READY=1");
-	return worker_run(&c, err);
+	r = worker_run(&c, err);
+	settings_done(&set);
+	return r;
 }
 
 static int worker_main(struct cli *cli, int lifeline_fd)

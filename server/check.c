@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "server/certificates.h"
 
 void exchange_refuse(struct exchange *e, int status, const char *code, const char *message,
 		     bool close)
@@ -114,7 +115,7 @@ static bool covered(const struct server *s, const char *host)
 	if (colon && (!colon[1] || colon[1 + strspn(colon + 1, "0123456789")]))
 		return false;
 	name = colon ? strndup(host, (size_t) (colon - host)) : strdup(host);
-	return name && tls_covers(s->config.tls, name);
+	return name && certificates_cover(s->certs, name);
 }
 
 /* Links in answers name the host that the client used, if the certificate is good for it. A

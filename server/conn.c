@@ -24,6 +24,7 @@ struct counter {
 
 struct conns {
 	struct conn_limits limits;
+	struct certificates *certs;
 	pthread_mutex_t mutex;
 	pthread_cond_t calm; /* something stopped working */
 	struct conn *first;
@@ -139,7 +140,8 @@ static void *look_out(void *arg)
 	return NULL;
 }
 
-int conns_new(const struct conn_limits *l, struct conns **ret, struct err *err)
+int conns_new(const struct conn_limits *l, struct certificates *certs, struct conns **ret,
+	      struct err *err)
 {
 	struct conns *cs = calloc(1, sizeof(*cs));
 	pthread_condattr_t attr;
@@ -148,6 +150,7 @@ int conns_new(const struct conn_limits *l, struct conns **ret, struct err *err)
 	if (!cs)
 		return err_set(err, -ENOMEM, "connections");
 	cs->limits = *l;
+	cs->certs = certs;
 	(void) pthread_mutex_init(&cs->mutex, NULL); /* neither fails on Linux */
 	(void) pthread_condattr_init(&attr);
 	(void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -304,6 +307,7 @@ static void opened(struct conns *cs, struct MHD_Connection *m, void **ctx)
 	if (!c || !fd)
 		return;
 	c->owner = cs;
+	c->certs = cs->certs;
 	c->fd = fd->connect_fd;
 	guard_init(&c->guard);
 	fill_peer(c, addr ? addr->client_addr : NULL);

@@ -35,9 +35,11 @@ struct conn_limits {
 	unsigned bytes_per_s; /* least rate of bodies, on top of the seconds */
 };
 
+struct certificates;
 struct conns;
 struct conn {
 	struct conns *owner;
+	struct certificates *certs; /* borrowed: what handshakes present */
 	struct conn *next, *prev;
 	int fd;     /* borrowed from libmicrohttpd */
 	bool local; /* over the Unix socket: no TLS, credentials known, bytes not seen */
@@ -58,8 +60,10 @@ struct conn {
 	char peer[64];       /* for people: "192.0.2.1", "unix:0" */
 };
 
-/** conns_new() - Return: 0 or -errno. conns_free(): after the daemons were stopped. */
-int conns_new(const struct conn_limits *l, struct conns **ret, struct err *err);
+/** conns_new() - @certs: borrowed, for conn.certs. Return: 0 or -errno. conns_free(): after the
+ * daemons were stopped. */
+int conns_new(const struct conn_limits *l, struct certificates *certs, struct conns **ret,
+	      struct err *err);
 void conns_free(struct conns *cs);
 
 /** conns_count() - open now. conns_refused(), conns_late(): since the start. */

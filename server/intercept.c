@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <string.h>
 
+#include "server/certificates.h"
 #include "server/conn.h"
 
 typedef ssize_t recv_fn(gnutls_session_t session, void *data, size_t n);
@@ -37,6 +38,19 @@ static struct conn *conn_of(gnutls_session_t session)
 		c ? MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT) : NULL;
 
 	return i ? i->socket_context : NULL;
+}
+
+int intercept_certificate(gnutls_session_t session, const gnutls_datum_t *issuers, int n_issuers,
+			  const gnutls_pk_algorithm_t *algorithms, int n_algorithms,
+			  gnutls_pcert_st **ret, unsigned *ret_n, gnutls_privkey_t *ret_key)
+{
+	struct conn *c = conn_of(session);
+
+	(void) issuers, (void) n_issuers, (void) algorithms, (void) n_algorithms;
+	if (!c || !c->certs)
+		return -1;
+	certificates_present(c->certs, ret, ret_n, ret_key);
+	return 0;
 }
 
 __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session,

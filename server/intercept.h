@@ -7,10 +7,18 @@
 #ifndef KILN_SERVER_INTERCEPT_H
 #define KILN_SERVER_INTERCEPT_H
 
+#include <gnutls/abstract.h>
+
 #include "base/err.h"
 
 /** intercept_check() - does the linker give libmicrohttpd our function? Call before the first
  *  connection. 0, or -ENOSYS. */
 int intercept_check(struct err *err);
+
+/** intercept_certificate() - gnutls_certificate_retrieve_function2: what the connection's server
+ *  presents now. Here, since a session is all that GnuTLS tells. */
+int intercept_certificate(gnutls_session_t session, const gnutls_datum_t *issuers, int n_issuers,
+			  const gnutls_pk_algorithm_t *algorithms, int n_algorithms,
+			  gnutls_pcert_st **ret, unsigned *ret_n, gnutls_privkey_t *ret_key);
 
 #endif

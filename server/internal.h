@@ -13,10 +13,13 @@
 #include "server/quota.h"
 #include "server/server.h"
 
+struct certificates; /* certificates.c */
+
 struct server {
 	struct server_config config;
 	const struct server_settings *settings;
 	struct MHD_Daemon *tls, *local;
+	struct certificates *certs;
 	struct conns *conns;
 	struct pool *pool;
 	struct quota *quota;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/certificates.h"
 #include "server/intercept.h"
 
 /* A head of SERVER_HEAD_MAX, what libmicrohttpd keeps of each header, and the answer's head. */
@@ -34,11 +35,13 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
 
 static struct MHD_Daemon *start(struct server *s, int fd, bool tls)
 {
+	/* GnuTLS's callbacks are functions, and options are pointers to objects. */
+	gnutls_certificate_retrieve_function2 *callback = intercept_certificate;
+	void *present;
+	memcpy(&present, &callback, sizeof(present));
+
 	struct MHD_OptionItem with_tls[] = {
-		{MHD_OPTION_HTTPS_MEM_CERT, 0,
-		 (void *) (uintptr_t) (tls ? tls_cert_pem(s->config.tls) : NULL)},
-		{MHD_OPTION_HTTPS_MEM_KEY, 0,
-		 (void *) (uintptr_t) (tls ? tls_key_pem(s->config.tls) : NULL)},
+		{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, present},
 		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) (uintptr_t) PRIORITIES},
 		{MHD_OPTION_END, 0, NULL},
 	};
@@ -78,7 +81,11 @@ static int prepare(struct server *s, struct err *err)
 	int r = intercept_check(err);
 
 	if (r >= 0)
-		r = conns_new(&set->limits, &s->conns, err);
+		r = certificates_new(&s->certs, err);
+	if (r >= 0 && s->config.tls)
+		r = certificates_add(s->certs, take_ptr(s->config.tls), err);
+	if (r >= 0)
+		r = conns_new(&set->limits, s->certs, &s->conns, err);
 	if (r >= 0)
 		r = pool_new(set->pool, &s->pool, err);
 	if (r >= 0)
@@ -120,6 +127,11 @@ int server_start(const struct server_config *c, struct server **ret, struct err 
 	return 0;
 }
 
+int server_certificate(struct server *s, struct tls *tls, struct err *err)
+{
+	return certificates_add(s->certs, tls, err);
+}
+
 void server_stop(struct server *s, unsigned grace_ms)
 {
 	int fds[2];
@@ -140,6 +152,8 @@ void server_stop(struct server *s, unsigned grace_ms)
 		MHD_stop_daemon(s->local);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		closep(&fds[i]);
+	certificates_free(s->certs);
+	tls_free(s->config.tls);
 	conns_free(s->conns);
 	pool_free(s->pool);
 	quota_free(s->quota);

@@ -23,7 +23,7 @@ struct server_config {
 	const struct arm_principal *owner; /* who root and @owner_uid are on the Unix socket */
 	uid_t owner_uid;                   /* of the data directory */
 	const struct server_settings *settings;
-	const struct tls *tls;
+	struct tls *tls;       /* the first certificate; taken, also when the server cannot start */
 	const char *wake_path; /* the worker's socket (worker.h), or NULL */
 	int tcp_fd;            /* listening, or -1; both are closed by server_stop() */
 	int unix_fd;           /* listening, or -1 */
@@ -33,6 +33,9 @@ struct server_config {
 struct server;
 /** server_start() - answers requests when it returns. 0 or -errno. */
 int server_start(const struct server_config *c, struct server **ret, struct err *err);
+/** server_certificate() - handshakes from now on get this one, connections keep what they have.
+ *  Takes @tls. -EINVAL: not one that TLS can use; then nothing changes. */
+int server_certificate(struct server *s, struct tls *tls, struct err *err);
 /** server_stop() - accept no more, let requests end for @grace_ms at most, close everything. */
 void server_stop(struct server *s, unsigned grace_ms);
 

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "server/tls.h"
 
 int user_find(struct server_user *ret, struct err *err)
 {
@@ -114,5 +115,19 @@ int user_drop(const struct server_user *u, struct err *err)
 			       strerrordesc_np(errno));
 	if (setuid(0) == 0) /* never */
 		return err_set(err, -EPERM, "root did not go away");
+	return 0;
+}
+
+int user_certificates(const struct server_user *u, const char *dir, const char *const *names,
+		      struct err *err)
+{
+	auto_free char *key = path_join(dir, "server.key");
+	int r = key ? tls_ensure(dir, names, err) : err_set(err, -ENOMEM, "out of memory");
+
+	if (r < 0 || !u->drop)
+		return r;
+	if (chown(key, 0, u->gid) < 0 || chmod(key, 0640) < 0)
+		return err_set(err, err_errno(), "%s cannot be shown to user " SERVER_USER ": %s",
+			       key, strerrordesc_np(errno));
 	return 0;
 }

@@ -39,4 +39,9 @@ int user_prepare(const struct server_user *u, const char *data_dir, const char *
  *  (then the process must end). */
 int user_drop(const struct server_user *u, struct err *err);
 
+/** user_certificates() - tls_ensure(), and the server's user may read the server's key, so that it
+ *  can take a renewed one without privileges. */
+int user_certificates(const struct server_user *u, const char *dir, const char *const *names,
+		      struct err *err);
+
 #endif

@@ -31,6 +31,35 @@ tls_versions() {
 		same "(NONE) (NONE)" "$(agreed -tls1_2 -cipher 'ECDHE-ECDSA-AES128-SHA:AES128-SHA256')"
 }
 
+# A certificate that was renewed is presented without a restart; one that cannot be used is not.
+presented() {
+	openssl s_client -connect "${URL#https://}" -CAfile "$CA" -verify_return_error </dev/null 2>/dev/null |
+		openssl x509 -noout -fingerprint -sha256
+}
+renewal() {
+	local was new
+	was=$(presented) && [ -n "$was" ] || return 1
+	openssl req -x509 -CA "$CA" -CAkey "$D/tls/ca.key" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+		-subj /CN=renewed -addext subjectAltName=IP:127.0.0.1,DNS:localhost -addext basicConstraints=critical,CA:FALSE \
+		-keyout "$T/new.key" -out "$T/new.pem" 2>/dev/null || return 1
+	new=$(openssl x509 -noout -fingerprint -sha256 -in "$T/new.pem")
+	cp "$D/tls/server.key" "$T/old.key"
+	cp "$D/tls/server.pem" "$T/old.pem"
+	echo broken >"$D/tls/server.pem"
+	kill -HUP "$SERVE"
+	until grep -q 'event=server.certificate' "$T/serve.err"; do sleep 0.02; done
+	same "$was" "$(presented)" || return 1
+	cp "$T/new.key" "$D/tls/server.key"
+	cp "$T/new.pem" "$D/tls/server.pem"
+	kill -HUP "$SERVE"
+	until [ "$(presented)" = "$new" ]; do sleep 0.02; done # the suite's time is its limit
+	same 200 "$(tls -o /dev/null -w '%{http_code}' "${URL/127.0.0.1/localhost}/healthz")" || return 1
+	cp "$T/old.key" "$D/tls/server.key"
+	cp "$T/old.pem" "$D/tls/server.pem"
+	kill -HUP "$SERVE"
+	until [ "$(presented)" = "$was" ]; do sleep 0.02; done
+}
+
 head_request() {
 	tls -I "$URL/healthz" >"$T/head" && grep -q '^HTTP/1.1 200' "$T/head" && grep -qi '^content-length: 15' "$T/head"
 }
@@ -171,6 +200,7 @@ unprivileged() {
 		same kiln "$(ps -o user= -p "$pid")" &&
 			same "CapEff:	0000000000000000" "$(grep CapEff "/proc/$pid/status")" &&
 			same "NoNewPrivs:	1" "$(grep NoNewPrivs "/proc/$pid/status")" &&
+			same "root:kiln 640" "$(stat -c '%U:%G %a' "$T/user/tls/server.key")" &&
 			! find "/proc/$pid/fd" -lname "*regions*" -o -lname "*/store/*" | grep . &&
 			SUB=/subscriptions/$(jq -r .subscriptionId "$T/user/admin.json") &&
 			same 201 "$(api PUT "$SUB/resourceGroups/rg?$V" -d '{"location":"eastus"}' -o /dev/null -w '%{http_code}')" &&
@@ -221,6 +251,7 @@ bad_settings() {
 check "ready line and endpoint" ready_line
 check "certificates for every name, trusted by their CA" certificates
 check "TLS 1.2 and 1.3, nothing older" tls_versions
+check "a renewed certificate without a restart" renewal
 check "HEAD" head_request
 check "keep-alive" keep_alive
 check "headers of an unauthenticated request" headers
