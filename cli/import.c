@@ -78,7 +78,7 @@ static int find(struct cli *cli, const char *typed, struct input *in, char **ret
 				r == -EINVAL ? "no regular file" : strerrordesc_np(-r));
 	}
 	if (r == 0)
-		r = image_convert(in->fd, tmp_dir(), true, &cli->cancel, &f, err);
+		r = image_convert(in->fd, tmp_dir(), IMAGE_TABLES, &cli->cancel, &f, err);
 	if (r < 0)
 		return err_ctx(err, r, "%s", typed);
 	*ret = file_uri(in->path);

@@ -25,7 +25,8 @@ static int run_inspect(struct cli *cli, const struct cli_args *args)
 		return r == -EINVAL ? cli_usage(cli, "inspect: %s is no regular file", path)
 				    : cli_fail(cli, &e);
 	}
-	r = image_convert(fd, tmp && *tmp == '/' ? tmp : "/var/tmp", true, &cli->cancel, &f, &e);
+	r = image_convert(fd, tmp && *tmp == '/' ? tmp : "/var/tmp", IMAGE_CHECK, &cli->cancel, &f,
+			  &e);
 	if (r < 0) {
 		err_ctx(&e, r, "%s", path);
 		return cli_fail(cli, &e);

@@ -88,7 +88,7 @@ int import_image(struct arm_job *job, struct store_session *session, unsigned re
 		return err_set(err, r, "image: %s", strerror(-r));
 	r = file_mkdir_p(dir, 0700, err);
 	if (r == 0)
-		r = image_convert(fd, dir, false, job->cancel, &found, err);
+		r = image_convert(fd, dir, IMAGE_COPY, job->cancel, &found, err);
 	if (r < 0)
 		return r;
 	if (found.disk_bytes == 0)

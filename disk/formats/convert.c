@@ -13,7 +13,7 @@
 #include "base/proc.h"
 
 #define ANSWER_MAX 65536
-#define CHECK_MS   60000
+#define TABLES_MS  60000
 
 void image_found_done(struct image_found *f)
 {
@@ -54,7 +54,7 @@ static int confined(const char *verb, int in, int out, struct cancel *cancel, js
 	struct proc_spec spec = {.argv = argv,
 				 .keep_fds = fds,
 				 .n_keep_fds = out < 0 ? 1 : 2,
-				 .timeout_ms = out < 0 ? CHECK_MS : 0,
+				 .timeout_ms = strcmp(verb, "tables") == 0 ? TABLES_MS : 0,
 				 .cancel = cancel,
 				 .out = &text};
 	struct proc_result res = {0};
@@ -81,62 +81,68 @@ static int tmp_in(const char *dir, int *ret, struct err *err)
 			: 0;
 }
 
-/* What it is; one layer of compression is taken off, into *@io_fd. */
-static int look(int *io_fd, const char *dir, struct cancel *cancel, struct image_found *ret,
-		json_t **ret_doc, struct err *err)
+/* One run at the depth asked for; the copy of a disk that is not plain goes to *@ret_out. */
+static int look(int in, const char *dir, enum image_depth depth, struct cancel *cancel,
+		json_t **ret, int *ret_out, struct err *err)
 {
-	auto_json json_t *doc = NULL, *inner = NULL, *done = NULL;
-	auto_fd int tmp = -1;
-	const char *packed;
-	int r = confined("check", *io_fd, -1, cancel, &doc, err);
+	static const char *const verbs[] = {"tables", "check", "copy"};
+	auto_fd int out = -1;
+	int r = depth == IMAGE_COPY ? tmp_in(dir, &out, err) : 0;
 
-	packed = json_str_at(doc, "packed");
-	if (r < 0 || !packed) {
-		*ret_doc = r < 0 ? NULL : json_incref(doc);
-		return r;
-	}
-	(void) snprintf(ret->packed, sizeof(ret->packed), "%s", packed);
-	r = tmp_in(dir, &tmp, err);
+	if (r == 0)
+		r = confined(verbs[depth], in, out, cancel, ret, err);
+	if (r == 0)
+		*ret_out = take_fd(out);
+	return r;
+}
+
+/* Takes one layer of compression off, into *@io_fd, and looks at what is inside. */
+static int unpack(int *io_fd, const char *dir, enum image_depth depth, const char *packed,
+		  struct cancel *cancel, json_t **ret, int *ret_out, struct err *err)
+{
+	auto_json json_t *done = NULL;
+	auto_fd int tmp = -1;
+	int r = tmp_in(dir, &tmp, err);
+
 	if (r == 0)
 		r = confined("unpack", *io_fd, tmp, cancel, &done, err);
+	closep(ret_out);
+	*ret_out = -1;
 	if (r == 0)
-		r = confined("check", tmp, -1, cancel, &inner, err);
-	if (r == 0 && json_str_at(inner, "packed"))
+		r = look(tmp, dir, depth, cancel, ret, ret_out, err);
+	if (r == 0 && json_str_at(*ret, "packed"))
 		r = image_refuse(err, "%s inside %s: one layer is taken off",
-				 json_str_at(inner, "packed"), ret->packed);
+				 json_str_at(*ret, "packed"), packed);
 	if (r < 0)
-		return err_ctx(err, r, "in the %s data", ret->packed);
+		return err_ctx(err, r, "in the %s data", packed);
 	closep(io_fd);
 	*io_fd = take_fd(tmp);
-	*ret_doc = json_incref(inner);
 	return 0;
 }
 
-int image_convert(int fd, const char *dir, bool only_check, struct cancel *cancel,
+int image_convert(int fd, const char *dir, enum image_depth depth, struct cancel *cancel,
 		  struct image_found *ret, struct err *err)
 {
 	auto_fd int in = fcntl(fd, F_DUPFD_CLOEXEC, 3), out = -1;
-	auto_json json_t *doc = NULL, *copied = NULL;
+	auto_json json_t *doc = NULL, *inner = NULL;
+	const json_t *is;
 	int r;
 
 	*ret = (struct image_found){.fd = -1};
 	if (in < 0)
 		return err_set(err, -errno, "descriptor: %s", strerror(errno));
-	r = look(&in, dir, cancel, ret, &doc, err);
+	r = look(in, dir, depth, cancel, &doc, &out, err);
 	if (r < 0)
 		return r;
-	(void) snprintf(ret->format, sizeof(ret->format), "%s", json_str_at(doc, "format") ?: "");
-	ret->disk_bytes = (uint64_t) json_int_at(doc, "diskBytes", 0);
-	if (only_check)
-		return 0;
-	if (json_bool_at(doc, "plain", false)) {
-		ret->fd = take_fd(in);
-		return 0;
-	}
-	r = tmp_in(dir, &out, err);
-	if (r == 0)
-		r = confined("copy", in, out, cancel, &copied, err);
-	if (r == 0)
-		ret->fd = take_fd(out);
-	return r;
+	(void) snprintf(ret->packed, sizeof(ret->packed), "%s", json_str_at(doc, "packed") ?: "");
+	if (ret->packed[0] && depth != IMAGE_TABLES)
+		r = unpack(&in, dir, depth, ret->packed, cancel, &inner, &out, err);
+	if (r < 0)
+		return r;
+	is = inner ? inner : doc;
+	(void) snprintf(ret->format, sizeof(ret->format), "%s", json_str_at(is, "format") ?: "");
+	ret->disk_bytes = (uint64_t) json_int_at(is, "diskBytes", 0);
+	if (depth == IMAGE_COPY)
+		ret->fd = json_bool_at(is, "plain", false) ? take_fd(in) : take_fd(out);
+	return 0;
 }
