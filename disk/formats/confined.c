@@ -153,7 +153,8 @@ static int inflate_unit(struct work *w, const struct image_piece *p, struct err 
 	r = inflateReset2(&w->z, p->kind == PIECE_ZLIB ? MAX_WBITS : -MAX_WBITS);
 	if (r == Z_OK)
 		r = inflate(&w->z, Z_FINISH);
-	/* A qcow2 says in sectors how much there is to read: what follows the stream is no matter. */
+	/* A qcow2 says in sectors how much there is to read: what follows the stream is no matter.
+	 */
 	if (w->z.avail_out != 0 ||
 	    (r != Z_STREAM_END && (r != Z_BUF_ERROR || p->kind == PIECE_ZLIB)))
 		return image_refuse(err, "compressed data at byte %llu is damaged",
