@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "store/export.h"
 
 #define STOP_GRACE_MS 3000
 
@@ -72,9 +73,10 @@ int chain_overlay_new(struct chain *c, struct err *err)
 
 static json_t *nbd_node(const struct chain_spec *spec)
 {
-	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:b}", "driver", "nbd", "node-name", "base",
-			 "server", "type", "unix", "path", spec->socket, "export",
-			 spec->export_name ? spec->export_name : "", "read-only", true);
+	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:s, s:i, s:b}", "driver", "nbd", "node-name",
+			 "base", "server", "type", "unix", "path", spec->socket, "export",
+			 spec->export_name ? spec->export_name : "", "reconnect-delay",
+			 NBD_RECONNECT_S, "read-only", true);
 }
 
 /* A sealed overlay is another program's to lock. */

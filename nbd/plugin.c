@@ -254,7 +254,9 @@ static bool watch_step(struct pollfd p[2])
 	return false;
 }
 
-static int watch_start(void)
+/* Before nbdkit says that it is ready: from then on the FIFO's writers take its having no reader
+ * for the daemon's end. */
+static int kiln_get_ready(void)
 {
 	auto_free char *fifo = path_join(self.run, "nbd.alive");
 	auto_fd int w = -1;
@@ -274,6 +276,13 @@ static int watch_start(void)
 		nbdkit_error("%s: %s", fifo, strerror(errno));
 		return -1;
 	}
+	return 0;
+}
+
+static int watch_start(void)
+{
+	if (self.alive_fd < 0)
+		return 0;
 	if (pthread_create(&self.watch, NULL, watch_main, NULL) != 0) {
 		nbdkit_error("cannot start a thread");
 		return -1;
@@ -658,6 +667,7 @@ static struct nbdkit_plugin plugin = {
 		       "key=<NAME>=<SOURCE>  where a region's keys are: file:/PATH or command:...\n"
 		       "cache=<BYTES>        size of the cache of decoded chunks\n"
 		       "uid=<N>[-<M>]        other user ids that may connect",
+	.get_ready = kiln_get_ready,
 	.after_fork = kiln_after_fork,
 	.cleanup = kiln_cleanup,
 	.unload = kiln_unload,

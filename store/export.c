@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,6 +22,7 @@
 #define START_MS   30000
 #define STOP_MS    10000
 #define PROFILE_MS 3000
+#define REVIVE_MS  500 /* between attempts to start another daemon */
 #define PLUGIN_SO  "kiln-nbdkit-plugin.so"
 #define LOG_MAX    (1u << 20) /* a longer log is begun anew */
 
@@ -29,9 +31,15 @@ struct nbd_host {
 	struct store_session *session; /* holds exported disks */
 	char *run;                     /* owned */
 	char *socket;                  /* owned */
+	char *plugin;                  /* owned; NULL = the usual places */
 	int users_fd;                  /* shared lock on nbd.users */
-	int alive_fd;                  /* write end of nbd.alive */
-	pid_t pid;                     /* set when this process started it */
+
+	/* Sees to it that a daemon runs; owns what follows while it does. */
+	pthread_t keeper;
+	bool kept;
+	int stop_fd;  /* ends the keeper */
+	int alive_fd; /* write end of nbd.alive; -1 = no daemon */
+	pid_t pid;    /* set when this process started it */
 	int pidfd;
 };
 
@@ -54,8 +62,10 @@ static void host_free(struct nbd_host *h)
 	closep(&h->alive_fd);
 	closep(&h->users_fd);
 	closep(&h->pidfd);
+	closep(&h->stop_fd);
 	free(h->run);
 	free(h->socket);
+	free(h->plugin);
 	free(h);
 }
 
@@ -153,12 +163,16 @@ static int wait_ready(const struct nbd_host *h, const char *pidfile, int watch_f
 	return 0;
 }
 
-/* nbdkit's arguments: fixed ones, then region= and key= for each region. */
+/* nbdkit's arguments: fixed ones, then region= and key= for each region. One thread for each
+ * connection: with more, nbdkit 1.32 aborts when a client goes away while two of them have an
+ * answer for it, and one guest's end would take the disks of all others with it. Chunks are still
+ * decoded in parallel, by the threads that read ahead and by other connections. */
 static char **make_argv(const struct nbd_host *h, const char *nbdkit, const char *plugin,
 			const char *pidfile)
 {
 	const struct store *s = h->store;
-	const char *fixed[] = {nbdkit, "-f", "-r", "-U", h->socket, "-P", pidfile, plugin};
+	const char *fixed[] = {nbdkit,    "-f", "-r",    "--threads=1", "-U",
+			       h->socket, "-P", pidfile, plugin};
 	struct cache_stats cs;
 	char **argv = NULL;
 	int r = 0;
@@ -231,7 +245,7 @@ static int open_fifo(struct nbd_host *h, int *ret_read, struct err *err)
 }
 
 /* With nbd.lock held and no daemon there. */
-static int start(struct nbd_host *h, const char *plugin, struct err *err)
+static int start(struct nbd_host *h, struct err *err)
 {
 	auto_free char *pidfile = run_path(h, "nbd.pid"), *log = run_path(h, "nbd.log");
 	auto_free char *so = NULL, *nbdkit = NULL;
@@ -242,7 +256,7 @@ static int start(struct nbd_host *h, const char *plugin, struct err *err)
 
 	if (!pidfile || !log)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = find_plugin(plugin, &so, err);
+	r = find_plugin(h->plugin, &so, err);
 	if (r >= 0)
 		r = proc_find("nbdkit", "nbdkit", &nbdkit, err);
 	if (r < 0)
@@ -278,7 +292,8 @@ static int start(struct nbd_host *h, const char *plugin, struct err *err)
 	return r;
 }
 
-static int host_new(struct store *s, const char *run_dir, struct nbd_host **ret, struct err *err)
+static int host_new(struct store *s, const char *run_dir, const char *plugin, struct nbd_host **ret,
+		    struct err *err)
 {
 	auto_free char *exports = NULL;
 	struct nbd_host *h;
@@ -291,11 +306,12 @@ static int host_new(struct store *s, const char *run_dir, struct nbd_host **ret,
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");
 	h->store = s;
-	h->users_fd = h->alive_fd = h->pidfd = -1;
+	h->users_fd = h->alive_fd = h->pidfd = h->stop_fd = -1;
+	h->plugin = plugin ? strdup(plugin) : NULL;
 	h->run = realpath(run_dir, NULL);
 	h->socket = h->run ? run_path(h, "nbd.sock") : NULL;
 	exports = h->run ? run_path(h, "exports") : NULL;
-	if (!h->socket || !exports)
+	if (!h->socket || !exports || (plugin && !h->plugin))
 		r = err_set(err, -ENOMEM, "out of memory");
 	else if (strlen(h->socket) >= sizeof(((struct sockaddr_un *) 0)->sun_path))
 		r = err_set(err, -ENAMETOOLONG,
@@ -312,13 +328,96 @@ static int host_new(struct store *s, const char *run_dir, struct nbd_host **ret,
 	return 0;
 }
 
+/* The daemon is gone. Its exports and its socket's path stay: join the daemon that another user
+ * started meanwhile, or start one, so that clients that wait connect anew. */
+static void revive(struct nbd_host *h)
+{
+	auto_free char *lock = run_path(h, "nbd.lock");
+	auto_err struct err err = ERR_INIT;
+	auto_fd int lock_fd = -1;
+	siginfo_t si;
+	int r = lock ? lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, &err) : -ENOMEM;
+
+	if (r < 0)
+		return;
+	closep(&h->alive_fd);
+	h->alive_fd = -1;
+	if (h->pidfd >= 0) {
+		(void) waitid(P_PIDFD, (id_t) h->pidfd, &si, WEXITED | WNOHANG);
+		closep(&h->pidfd);
+		h->pidfd = -1;
+		h->pid = 0;
+	}
+	r = join(h) < 0 ? start(h, &err) : 0;
+	if (r >= 0)
+		return;
+	closep(&h->alive_fd); /* of a start that failed half-way */
+	h->alive_fd = -1;
+	log_debug("nbd.revive", "error=%s", err_str(&err));
+}
+
+/* The FIFO tells its writers when the last reader, the daemon, is gone, whoever started it. */
+static void *keeper_main(void *arg)
+{
+	struct nbd_host *h = arg;
+	int64_t next_ns = 0;
+
+	for (;;) {
+		struct pollfd p[2] = {{.fd = h->stop_fd, .events = POLLIN}, {.fd = h->alive_fd}};
+		int64_t wait = (next_ns - time_mono_ns()) / 1000000;
+		bool gone;
+
+		/* A daemon that cannot live is not started over and over. */
+		if (wait > 0)
+			p[1].fd = -1;
+		if (poll(p, 2,
+			 wait > 0          ? (int) wait
+			 : h->alive_fd < 0 ? 0
+					   : -1) < 0 &&
+		    errno != EINTR)
+			return NULL;
+		if (p[0].revents)
+			return NULL;
+		gone = h->alive_fd < 0 || (p[1].revents & (POLLERR | POLLHUP));
+		if (wait > 0 || !gone)
+			continue;
+		revive(h);
+		next_ns = time_mono_ns() + (int64_t) REVIVE_MS * 1000000;
+	}
+}
+
+static int keep(struct nbd_host *h, struct err *err)
+{
+	int r;
+
+	h->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (h->stop_fd < 0)
+		return err_set(err, -errno, "eventfd: %s", strerror(errno));
+	r = pthread_create(&h->keeper, NULL, keeper_main, h);
+	if (r != 0)
+		return err_set(err, -r, "cannot start a thread: %s", strerror(r));
+	h->kept = true;
+	return 0;
+}
+
+static void keep_end(struct nbd_host *h)
+{
+	uint64_t one = 1;
+
+	if (!h->kept)
+		return;
+	(void) !write(h->stop_fd, &one, sizeof(one));
+	(void) pthread_join(h->keeper, NULL);
+	h->kept = false;
+}
+
 int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
 		     struct nbd_host **ret, struct err *err)
 {
 	auto_free char *lock = NULL, *users = NULL;
 	auto_fd int lock_fd = -1;
 	struct nbd_host *h = NULL;
-	int r = host_new(s, run_dir, &h, err);
+	int r = host_new(s, run_dir, plugin, &h, err);
 
 	if (r < 0)
 		return err_ctx(err, r, "nbd server");
@@ -335,7 +434,9 @@ int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
 	if (r >= 0)
 		r = lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err);
 	if (r >= 0 && join(h) < 0)
-		r = start(h, plugin, err);
+		r = start(h, err);
+	if (r >= 0)
+		r = keep(h, err);
 	if (r < 0) {
 		host_free(h);
 		return err_ctx(err, r, "nbd server");
@@ -390,39 +491,13 @@ void nbd_host_release(struct nbd_host *h)
 
 	if (!h)
 		return;
+	keep_end(h);
 	last = last_user(h);
 	closep(&h->alive_fd);
 	h->alive_fd = -1;
 	if (last)
 		await_end(h);
 	host_free(h);
-}
-
-int nbd_host_fd(const struct nbd_host *h)
-{
-	return h->alive_fd;
-}
-
-int nbd_host_revive(struct nbd_host *h, struct err *err)
-{
-	auto_free char *lock = run_path(h, "nbd.lock");
-	auto_fd int lock_fd = -1;
-	siginfo_t si;
-	int r = lock ? lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, err)
-		     : err_set(err, -ENOMEM, "out of memory");
-
-	if (r < 0)
-		return r;
-	closep(&h->alive_fd);
-	h->alive_fd = -1;
-	if (h->pidfd >= 0) {
-		(void) waitid(P_PIDFD, (id_t) h->pidfd, &si, WEXITED | WNOHANG);
-		closep(&h->pidfd);
-		h->pidfd = -1;
-		h->pid = 0;
-	}
-	r = join(h) < 0 ? start(h, NULL, err) : 0;
-	return r < 0 ? err_ctx(err, r, "nbd server") : 0;
 }
 
 const char *nbd_host_socket(const struct nbd_host *h)

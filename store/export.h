@@ -9,6 +9,9 @@
  * RUN/nbd.stats (JSON) says what was read since the daemon started: it is written whenever a client
  * goes, and stays for who asks later.
  *
+ * A daemon that dies is started again by its users, on the same socket and with the same exports: a
+ * client that waits and connects anew, as QEMU does with reconnect-delay, goes on reading.
+ *
  * RUN/exports/NAME.profile is what the daemon recorded for an export that asked for it.
  *
  * RUN/nbd.lock serialises starting and stopping; users also share a lock on RUN/nbd.users, by
@@ -21,12 +24,15 @@
 
 #define NBD_STATS_NAME 12 /* digits of an export's name, in the statistics */
 
+#define NBD_RECONNECT_S 30 /* how long clients should wait for another daemon */
+
 struct nbd_host;   /* a hold on the running nbdkit */
 struct nbd_export; /* one minted name */
 
 /** nbd_host_acquire() - start nbdkit with kiln's plugin, or join the one that runs.
  *  @run_dir: short directory for sockets, made when absent; @plugin: path of the .so, or NULL =
- *  $KILN_NBD_PLUGIN, else beside the running program, else the installed one. */
+ *  $KILN_NBD_PLUGIN, else beside the running program, else the installed one. Until released, a
+ * thread keeps a daemon running. */
 int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
 		     struct nbd_host **ret, struct err *err);
 /** nbd_host_release() - exports must be freed before. The last user waits until nbdkit has
@@ -34,13 +40,6 @@ int nbd_host_acquire(struct store *s, const char *run_dir, const char *plugin,
 void nbd_host_release(struct nbd_host *h);
 /** nbd_host_socket() - path of the Unix socket. */
 const char *nbd_host_socket(const struct nbd_host *h);
-
-/** nbd_host_fd() - a descriptor of which poll(2), asked for nothing, tells POLLERR once nbdkit has
- *  ended. */
-int nbd_host_fd(const struct nbd_host *h);
-/** nbd_host_revive() - after that: join the one that somebody started meanwhile, or start another.
- *  Exports keep their names; clients that wait connect to them again. 0 or -errno. */
-int nbd_host_revive(struct nbd_host *h, struct err *err);
 
 /** nbd_export_new() - mint a capability for a disk that a root of @region holds (-ENOENT if
  *  none); the disk stays alive until it is freed; journalled; @region is preferred for reads. */

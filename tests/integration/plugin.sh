@@ -69,6 +69,21 @@ check plugin-records reads "$T/a" '{"record": true}'
 check plugin-plays-nothing reads "$T/a" '{"play": true}'
 check plugin-reads-encrypted reads "$T/e" '{"record": true, "play": true}' key=local=file:"$T/key"
 
+revives() { # the daemon dies, its user starts another
+	local got uri="nbd+unix:///?socket=$T/s" ok=
+	"$KILN" store serve --store "$T/a" d --unix "$T/s" >"$T/out" &
+	got=$!
+	until [ -s "$T/out" ]; do kill -0 $got || return 1; sleep 0.1; done
+	for _ in 1 2; do
+		kill -KILL "$(cat "$(dirname "$(readlink "$T/s")")/nbd.pid")"
+		qemu-img convert -O raw --image-opts \
+			"driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=$(readlink "$T/s"),file.open-timeout=60" \
+			"$T/copy" && cmp "$T/copy" "$T/want.raw" && ok+=1
+	done
+	nbdinfo --size "$uri" && kill -INT $got && wait $got && [ "$ok" = 11 ]
+}
+check plugin-is-started-again revives
+
 plays() { # a profile that a client's reads left
 	local got
 	"$KILN" store serve --store "$T/a" d --record --unix "$T/s" >"$T/out" &
