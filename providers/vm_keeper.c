@@ -318,24 +318,22 @@ static int begin(struct keeper *k, const char *data_dir, struct err *err)
 	return r < 0 ? r : start_guest(k, err);
 }
 
-static int revive(struct vm_watch *w, struct err *err)
+/* The server of the guest's disk died and was started again. */
+static int revived(struct vm_watch *w, struct err *err)
 {
 	struct keeper *k = w->arg;
-	int r = nbd_host_revive(k->nbd, err);
-	int64_t n = json_int_at(k->state.doc, "exportRestarts", 0);
+	int64_t n =
+		json_int_at(k->state.doc, "exportRestarts", 0) + (int64_t) nbd_host_revived(k->nbd);
 
-	if (r < 0)
-		return err_ctx(err, r, "the export of its disk ended");
-	w->fd = nbd_host_fd(k->nbd);
 	log_warn("vmkeeper.revived", "vm=%s", k->vm_id);
-	return vm_state_set(&k->state, json_pack("{s:I}", "exportRestarts", (json_int_t) n + 1),
-			    err);
+	return vm_state_set(&k->state, json_pack("{s:I}", "exportRestarts", (json_int_t) n), err);
 }
 
 static int keep(struct keeper *k, int *ret_last, struct err *err)
 {
 	auto_free char *socket = vm_run_path(k->app, k->vm_id, ".sock");
-	struct vm_watch w = {.fd = nbd_host_fd(k->nbd), .ready = revive, .arg = k};
+	struct vm_watch w = {
+		.fd = nbd_host_fd(k->nbd), .events = POLLIN, .ready = revived, .arg = k};
 	struct vm_keep kp = {.vm = take_ptr(k->vm),
 			     .socket = socket,
 			     .state = &k->state,

@@ -37,9 +37,10 @@ struct nbd_host {
 	/* Sees to it that a daemon runs; owns what follows while it does. */
 	pthread_t keeper;
 	bool kept;
-	int stop_fd;  /* ends the keeper */
-	int alive_fd; /* write end of nbd.alive; -1 = no daemon */
-	pid_t pid;    /* set when this process started it */
+	int stop_fd;    /* ends the keeper */
+	int revived_fd; /* counts */
+	int alive_fd;   /* write end of nbd.alive; -1 = no daemon */
+	pid_t pid;      /* set when this process started it */
 	int pidfd;
 };
 
@@ -63,6 +64,7 @@ static void host_free(struct nbd_host *h)
 	closep(&h->users_fd);
 	closep(&h->pidfd);
 	closep(&h->stop_fd);
+	closep(&h->revived_fd);
 	free(h->run);
 	free(h->socket);
 	free(h->plugin);
@@ -306,7 +308,7 @@ static int host_new(struct store *s, const char *run_dir, const char *plugin, st
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");
 	h->store = s;
-	h->users_fd = h->alive_fd = h->pidfd = h->stop_fd = -1;
+	h->users_fd = h->alive_fd = h->pidfd = h->stop_fd = h->revived_fd = -1;
 	h->plugin = plugin ? strdup(plugin) : NULL;
 	h->run = realpath(run_dir, NULL);
 	h->socket = h->run ? run_path(h, "nbd.sock") : NULL;
@@ -335,6 +337,7 @@ static void revive(struct nbd_host *h)
 	auto_free char *lock = run_path(h, "nbd.lock");
 	auto_err struct err err = ERR_INIT;
 	auto_fd int lock_fd = -1;
+	uint64_t one = 1;
 	siginfo_t si;
 	int r = lock ? lock_file(lock, LOCK_EXCLUSIVE, &lock_fd, &err) : -ENOMEM;
 
@@ -349,8 +352,10 @@ static void revive(struct nbd_host *h)
 		h->pid = 0;
 	}
 	r = join(h) < 0 ? start(h, &err) : 0;
-	if (r >= 0)
+	if (r >= 0) {
+		(void) !write(h->revived_fd, &one, sizeof(one));
 		return;
+	}
 	closep(&h->alive_fd); /* of a start that failed half-way */
 	h->alive_fd = -1;
 	log_debug("nbd.revive", "error=%s", err_str(&err));
@@ -391,7 +396,8 @@ static int keep(struct nbd_host *h, struct err *err)
 	int r;
 
 	h->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (h->stop_fd < 0)
+	h->revived_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->stop_fd < 0 || h->revived_fd < 0)
 		return err_set(err, -errno, "eventfd: %s", strerror(errno));
 	r = pthread_create(&h->keeper, NULL, keeper_main, h);
 	if (r != 0)
@@ -498,6 +504,18 @@ void nbd_host_release(struct nbd_host *h)
 	if (last)
 		await_end(h);
 	host_free(h);
+}
+
+int nbd_host_fd(const struct nbd_host *h)
+{
+	return h->revived_fd;
+}
+
+uint64_t nbd_host_revived(struct nbd_host *h)
+{
+	uint64_t n;
+
+	return read(h->revived_fd, &n, sizeof(n)) == (ssize_t) sizeof(n) ? n : 0;
 }
 
 const char *nbd_host_socket(const struct nbd_host *h)

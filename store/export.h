@@ -41,6 +41,12 @@ void nbd_host_release(struct nbd_host *h);
 /** nbd_host_socket() - path of the Unix socket. */
 const char *nbd_host_socket(const struct nbd_host *h);
 
+/** nbd_host_fd() - a descriptor that poll(2) finds readable (POLLIN) once a daemon took the place
+ * of one that died. */
+int nbd_host_fd(const struct nbd_host *h);
+/** nbd_host_revived() - how often that happened since the last call. Not blocking. */
+uint64_t nbd_host_revived(struct nbd_host *h);
+
 /** nbd_export_new() - mint a capability for a disk that a root of @region holds (-ENOENT if
  *  none); the disk stays alive until it is freed; journalled; @region is preferred for reads. */
 int nbd_export_new(struct nbd_host *h, unsigned region, const struct disk_ref *disk,

@@ -364,6 +364,9 @@ static void the_daemon_is_killed(void **state)
 		assert_int_equal(poll(&p, 1, 60000), 1);
 		(void) close(p.fd);
 		assert_true(qemu_says(&q, command, "read 65536/65536 bytes"));
+		p.fd = nbd_host_fd(f->h);
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		assert_int_equal(nbd_host_revived(f->h), 1);
 	}
 	(void) close(q.in);
 	(void) close(q.out);
