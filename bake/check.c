@@ -299,12 +299,18 @@ static int check_target(const json_t *d, const char *base, struct err *err)
 		return r < 0 ? r : check_versioning(d, base, err);
 	}
 	snprintf(field, sizeof(field), "%s.type", base);
-	if (str_eq(type, "VHD"))
-		return template_field_error(err, "BadDistributeType", field,
-					    "this version writes no VHD blobs; expected "
-					    "SharedImage or ManagedImage");
+	if (str_eq(type, "VHD")) {
+		const char *uri = json_string_value(json_object_get(d, "uri"));
+
+		snprintf(field, sizeof(field), "%s.uri", base);
+		return uri && str_starts(uri, "file:///") && str_ends(uri, ".vhd")
+			       ? 0
+			       : template_field_error(err, "BadDistributeType", field,
+						      "expected file:///PATH.vhd, a file on the "
+						      "host of the run");
+	}
 	return template_field_error(err, "BadDistributeType", field,
-				    "expected SharedImage or ManagedImage");
+				    "expected SharedImage, ManagedImage or VHD");
 }
 
 int check_distribute(const json_t *list, struct err *err)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Distribute targets: each is a request of the run's principal, like any client's. */
+#include "bake/fetch.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "providers/common.h"
 #include "providers/template_run.h"
 #include "providers/versions.h"
+#include "store/image_file.h"
 
 #define NAME_TRIES 5 /* automatic numbers that another run may take first */
 
@@ -370,6 +372,45 @@ static int to_image(struct template_run *t, const json_t *target, const json_t *
 	return *ret ? 0 : no_memory(err);
 }
 
+/* ---- VHDs ----------------------------------------------------------------------------------- */
+
+/* A fixed VHD for Azure, whole under its name or not there. Only the host's owner has files. */
+static int to_vhd(struct template_run *t, const json_t *target, const json_t *artifact,
+		  json_t **ret, struct err *err)
+{
+	const char *uri = json_str_at(target, "uri");
+	auto_free char *path = NULL;
+	struct progress *p;
+	struct disk_ref disk;
+	struct image_file f = {
+		.format = format_find("vhd", err), .disk = &disk, .cancel = t->job->cancel};
+	uint64_t bytes = 0;
+	int r = app_region_index(t->app, t->location);
+
+	if (!t->who || !t->who->local_owner)
+		return refuse(err, -EACCES, "BadDistributeType", "uri",
+			      "%s: files are written for this host's owner only", uri);
+	if (r < 0 || !f.format)
+		return r < 0 ? err_set(err, r, "region %s", t->location) : -EINVAL;
+	f.region = (unsigned) r;
+	path = fetch_path(uri);
+	if (!path)
+		return refuse(err, -EINVAL, "BadDistributeType", "uri", "%s: bad escape", uri);
+	r = disk_ref_from_json(json_object_get(artifact, "disk"), &disk, err);
+	if (r < 0)
+		return r;
+	p = progress_to_events(t->job->events);
+	f.progress = p;
+	r = image_file_save(t->app->store, &f, path, &bytes, err);
+	progress_free(p);
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:s, s:b, s:I, s:[{s:s, s:s}]}", "artifactUri", uri, "unchanged", 0,
+			 "fileBytes", (json_int_t) bytes, "regions", "name", t->location, "state",
+			 "Completed");
+	return *ret ? 0 : no_memory(err);
+}
+
 /* ---- One target ----------------------------------------------------------------------------- */
 
 static int put_output(struct template_run *t, const json_t *target, const json_t *result,
@@ -378,8 +419,9 @@ static int put_output(struct template_run *t, const json_t *target, const json_t
 	auto_free char *id =
 		strf("%s/runOutputs/%s", t->job->id->text, json_str_at(target, "runOutputName"));
 	json_t *doc =
-		json_pack("{s:{s:s, s:s}}", "properties", "artifactId",
-			  json_str_at(result, "artifactId"), "provisioningState", "Succeeded");
+		json_pack("{s:{s:s*, s:s*, s:s}}", "properties", "artifactId",
+			  json_str_at(result, "artifactId"), "artifactUri",
+			  json_str_at(result, "artifactUri"), "provisioningState", "Succeeded");
 
 	if (!id || !doc) {
 		json_decref(doc);
@@ -410,6 +452,8 @@ int template_distribute(void *arg, const json_t *target, const json_t *artifact,
 		return r;
 	if (type && strcmp(type, "ManagedImage") == 0)
 		r = to_image(t, target, artifact, &result, err);
+	else if (type && strcmp(type, "VHD") == 0)
+		r = to_vhd(t, target, artifact, &result, err);
 	else
 		r = to_gallery(t, target, artifact, &result, err);
 	if (r == 0)

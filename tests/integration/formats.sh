@@ -178,6 +178,15 @@ tainted() {
 		status 3 "$KILN" version import "$T/store" $V/9.0.0
 }
 check import-of-a-directory-is-refused tainted
+# A bake that also leaves a VHD: the same as an export of the version that it publishes.
+distributes() {
+	template vhdout 7.0.0 '[{"type":"Shell","name":"mark","inline":["echo formats >/etc/formats"]}]' || return 1
+	jq --arg uri "file://$T/baked.vhd" '.properties.distribute += [{"type": "VHD", "runOutputName": "vhd", "uri": $uri}]' \
+		"$T/vhdout.json" >"$T/vhd.json" && "$KILN" bake "$T/vhd.json" -g golden >/dev/null &&
+		"$KILN" version export golden/debian-12/7.0.0 --format vhd -o "$T/version.vhd" && cmp "$T/version.vhd" "$T/baked.vhd" &&
+		same "file://$T/baked.vhd" "$("$KILN" template outputs vhd -g golden --json | jq -r '.[].properties.artifactUri | values')"
+}
+check distributes-a-vhd distributes
 check nothing-left nothing_left
 
 # ---- Hostile ----

@@ -219,8 +219,13 @@ static void targets(void **state)
 {
 	refuses("{\"distribute\":null}", "properties.distribute", NULL);
 	refuses("{\"distribute\":[]}", "properties.distribute", NULL);
+	accepts("{\"distribute\":[{\"type\":\"VHD\",\"runOutputName\":\"a\",\"uri\":"
+		"\"file:///a/b.vhd\"}]}");
+	refuses("{\"distribute\":[{\"type\":\"VHD\",\"runOutputName\":\"a\",\"uri\":"
+		"\"https://e/b.vhd\"}]}",
+		"properties.distribute[0].uri", "BadDistributeType");
 	refuses("{\"distribute\":[{\"type\":\"VHD\",\"runOutputName\":\"a\"}]}",
-		"properties.distribute[0].type", "BadDistributeType");
+		"properties.distribute[0].uri", "BadDistributeType");
 	refuses("{\"distribute\":[{\"type\":\"SharedImage\",\"runOutputName\":\"a\","
 		"\"galleryImageId\":\"" GALLERY "/versions/1.0\"}]}",
 		"properties.distribute[0].galleryImageId", "BadSharedImageDistribute");
