@@ -220,6 +220,23 @@ builder() {
 	refused "builder show: gone" 'ResourceNotFound|not found' image builder show -g "$RG" -n flags
 }
 
+# Every kind of customizer, sent and taken; a run would need Windows.
+builder_windows() {
+	t "windows: builder create --defer" '.properties.source.publisher == "Debian"' image builder create -g "$RG" -n windows --image-source Debian:debian-12:12-gen2:latest \
+		--identity "$(identity one)" --defer
+	t "customizer add: PowerShell" '.properties.customize[0] | .type == "PowerShell" and .validExitCodes == [0, 3010]' image builder customizer add -g "$RG" -n windows \
+		--customizer-name ps --type powershell --inline-script 'Write-Output x' --exit-codes 0 3010 --defer
+	t "customizer add: WindowsRestart" '.properties.customize[1].restartTimeout == "10m"' image builder customizer add -g "$RG" -n windows \
+		--customizer-name again --type windows-restart --restart-command 'shutdown /r /f /t 0' --restart-check-command 'exit 0' --restart-timeout 10m --defer
+	t "customizer add: WindowsUpdate" '.properties.customize[2].updateLimit == 20' image builder customizer add -g "$RG" -n windows \
+		--customizer-name updates --type windows-update --search-criteria IsInstalled=0 --filters 'exclude:$_.Title -like "*Preview*"' 'include:$true' --update-limit 20 --defer
+	t "windows: output add" '.properties.distribute[0].runOutputName == "out"' image builder output add -g "$RG" -n windows --output-name out \
+		--gallery-name azgal --gallery-image-definition windows --gallery-replication-regions eastus --defer
+	t "windows: builder update sends it" '.provisioningState == "Succeeded" and [.customize[].type] == ["PowerShell", "WindowsRestart", "WindowsUpdate"]' \
+		image builder update -g "$RG" -n windows
+	silent "windows: builder delete" image builder delete -g "$RG" -n windows
+}
+
 builder_file() {
 	jq -n --arg id "$(identity one)" --arg image "$(def baked)" --arg img "/subscriptions/$SUB/resourceGroups/$RG/providers/Microsoft.Compute/images/frombuild" '
 		{type: "Microsoft.VirtualMachineImages/imageTemplates", location: "eastus", tags: {from: "file"},
@@ -325,7 +342,7 @@ lane() { # NAME FUNCTION...: one command after the other, beside the other lane
 }
 
 check "group for all of it" az group create -n "$RG" -l eastus -o none
-lane one builder builder_file account roles &
+lane one builder builder_windows builder_file account roles &
 lane two galleries sharing applications disks resources groups hybrid
 wait $!
 cat "$T/one.log" "$T/two.log"
