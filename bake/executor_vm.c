@@ -165,33 +165,27 @@ static int make_proxy_dir(struct vm_executor *x, const char *id, struct err *err
 	return r;
 }
 
+static const char grow_linux[] =
+	"set -e; dev=$(findmnt -nvo SOURCE /); name=${dev##*/}; "
+	"part=$(cat /sys/class/block/$name/partition); "
+	"disk=/dev/$(basename \"$(readlink -f /sys/class/block/$name/..)\"); "
+	"if command -v growpart >/dev/null; then growpart $disk $part || [ $? = 1 ]; "
+	"elif command -v sfdisk >/dev/null; then echo ', +' | "
+	"sfdisk -q --no-reread -N $part $disk; partx -u $disk; "
+	"else echo 'the image has neither growpart nor sfdisk'; exit 1; fi; "
+	"case $(findmnt -nvo FSTYPE /) in ext*) resize2fs $dev;; xfs) xfs_growfs /;; "
+	"btrfs) btrfs filesystem resize max /;; *) echo 'unknown file system'; exit 1;; esac";
+static const char grow_windows[] = "$ErrorActionPreference = 'Stop'; Update-HostStorageCache; "
+				   "$max = (Get-PartitionSupportedSize -DriveLetter C).SizeMax; "
+				   "if ($max -gt (Get-Partition -DriveLetter C).Size) "
+				   "{ Resize-Partition -DriveLetter C -Size $max }";
+
 /* The disk is larger than what the image was made for: its own tools know how to use that. */
 static int grow_root(struct vm_executor *x, struct err *err)
 {
-	static const char *const linux_argv[] = {
-		"/bin/sh", "-c",
-		"set -e; dev=$(findmnt -nvo SOURCE /); name=${dev##*/}; "
-		"part=$(cat /sys/class/block/$name/partition); "
-		"disk=/dev/$(basename \"$(readlink -f /sys/class/block/$name/..)\"); "
-		"if command -v growpart >/dev/null; then growpart $disk $part || [ $? = 1 ]; "
-		"elif command -v sfdisk >/dev/null; then echo ', +' | sfdisk -q --no-reread -N "
-		"$part "
-		"$disk; partx -u $disk; "
-		"else echo 'the image has neither growpart nor sfdisk'; exit 1; fi; "
-		"case $(findmnt -nvo FSTYPE /) in ext*) resize2fs $dev;; xfs) xfs_growfs /;; "
-		"btrfs) btrfs filesystem resize max /;; *) echo 'unknown file system'; exit 1;; "
-		"esac",
-		NULL};
-	static const char *const windows_argv[] = {
-		POWERSHELL_EXE,
-		"-NoProfile",
-		"-NonInteractive",
-		"-Command",
-		"$ErrorActionPreference = 'Stop'; Update-HostStorageCache; "
-		"$max = (Get-PartitionSupportedSize -DriveLetter C).SizeMax; "
-		"if ($max -gt (Get-Partition -DriveLetter C).Size) "
-		"{ Resize-Partition -DriveLetter C -Size $max }",
-		NULL};
+	static const char *const linux_argv[] = {"/bin/sh", "-c", grow_linux, NULL};
+	static const char *const windows_argv[] = {POWERSHELL_EXE, "-NoProfile", "-NonInteractive",
+						   "-Command",     grow_windows, NULL};
 	int r = helper(x, x->env->windows ? windows_argv : linux_argv, GROW_MS, err);
 
 	return r < 0 ? err_ctx(err, r, "grow the root file system") : 0;
