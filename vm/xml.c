@@ -192,10 +192,12 @@ static int add_qemu_value(struct buf *b, const char *s)
 
 /* The sandbox is asked for here and not in qemu.conf, because the one network that needs it lets
  * QEMU start the program that leads to the proxy. That program begins a session of its own,
- * which the sandbox counts as elevating; its children get no new privileges either way. */
+ * which the sandbox counts as elevating. A filter that was loaded lets nobody gain privileges by
+ * what he starts either way. */
 static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 {
 	auto_buf struct buf net = BUF_INIT(65536);
+	const char *start = c->http_forward ? "allow" : "deny";
 	const json_t *f;
 	size_t i;
 	int r;
@@ -204,7 +206,7 @@ static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 		 " <qemu:commandline>\n  <qemu:arg value='-sandbox'/>\n"
 		 "  <qemu:arg value='on,obsolete=deny,elevateprivileges=%s,spawn=%s,"
 		 "resourcecontrol=deny'/>\n",
-		 c->http_forward ? "children" : "deny", c->http_forward ? "allow" : "deny");
+		 start, start);
 	if (c->network) {
 		buf_addstr(&net, "user,id=net0");
 		if (c->isolated || c->http_forward)

@@ -114,3 +114,15 @@ on_esp() {
 check "it is on the EFI partition, in both places" same $'upgraded\nupgraded' "$(for d in BOOT debian; do on_esp $d/mmx64.efi | tail -n 1; done)"
 check "it alone was replaced" same 2 "$(fact esp '.steps[] | select(.name == "generalize") | .report[] | select(.operation == "boot-files") | .changed')"
 rm -f "$T/esp.raw"
+
+# Generalize alone, of a stranger's disk that grows: in user space, without a boot.
+template grown "" '[]'
+jq --slurpfile b "$T/booted.json" '.properties.source = $b[0].properties.source | .properties.vmProfile = {osDiskSizeGB: 6}' "$T/grown.json" >"$T/x" &&
+	mv "$T/x" "$T/grown.json"
+check "a foreign disk is generalized offline" "$KILN" bake "$T/grown.json" -g golden
+"$KILN" version export grown@generalize -g golden -o "$T/grown.raw" >"$T/export" 2>&1
+check "it grew, table and file system" bash -c "sfdisk --verify '$T/grown.raw' && dumpe2fs -h '$T/grown.raw?offset=$((130 * 1048576))' 2>/dev/null |
+	awk '/^Block count/ {exit !(\$3 * 4096 > 5.8e9)}'"
+check "its file system is clean" e2fsck -fn "$T/grown.raw?offset=$((130 * 1048576))"
+rm -f "$T/grown.raw"
+check "nothing is left behind in the end" nothing_left
