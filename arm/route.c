@@ -42,7 +42,7 @@ static int index_types(struct arm *arm, struct err *err)
 
 	while (arm->config.types[n])
 		n++;
-	arm->by_name = calloc(n + 1, sizeof(*arm->by_name));
+	arm->by_name = calloc(n + 1, sizeof(void *));
 	if (!arm->by_name)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {

@@ -13,14 +13,12 @@ int db_init(struct db *db, const struct db_ops *ops, unsigned max)
 
 	if (r != 0)
 		return -r;
-	r = pthread_cond_init(&db->changed, NULL);
-	if (r != 0) {
-		(void) pthread_mutex_destroy(&db->mutex);
-		return -r;
-	}
+	(void) pthread_cond_init(&db->turn, NULL); /* neither fails on Linux */
+	(void) pthread_cond_init(&db->freed, NULL);
 	r = pthread_key_create(&db->held, NULL);
 	if (r != 0) {
-		(void) pthread_cond_destroy(&db->changed);
+		(void) pthread_cond_destroy(&db->turn);
+		(void) pthread_cond_destroy(&db->freed);
 		(void) pthread_mutex_destroy(&db->mutex);
 		return -r;
 	}
@@ -53,7 +51,8 @@ void db_fini(struct db *db)
 {
 	drop_idle(db);
 	(void) pthread_key_delete(db->held);
-	(void) pthread_cond_destroy(&db->changed);
+	(void) pthread_cond_destroy(&db->turn);
+	(void) pthread_cond_destroy(&db->freed);
 	(void) pthread_mutex_destroy(&db->mutex);
 }
 
@@ -149,12 +148,16 @@ static struct db_conn *reserve(struct db *db, bool writer)
 
 	(void) pthread_mutex_lock(&db->mutex);
 	for (;;) {
-		bool turn = !writer || !db->writing;
-
-		if (turn && (db->idle[own] || own || db->open < db->max))
+		if (writer && db->writing) {
+			(void) pthread_cond_wait(&db->turn, &db->mutex);
+			continue;
+		}
+		if (db->idle[own] || own || db->open < db->max)
 			break;
+		/* Who has the turn but no connection leaves it to whoever comes; the next to give
+		 * it back wakes another. */
 		db->waiting++;
-		(void) pthread_cond_wait(&db->changed, &db->mutex);
+		(void) pthread_cond_wait(&db->freed, &db->mutex);
 		db->waiting--;
 	}
 	c = db->idle[own];
@@ -180,10 +183,12 @@ static void give_back(struct db *db, struct db_conn *c, bool writer)
 	} else if (!own) {
 		db->open--;
 	}
-	if (writer)
+	if (writer) {
 		db->writing = false;
+		(void) pthread_cond_signal(&db->turn);
+	}
 	if (db->waiting > 0)
-		(void) pthread_cond_broadcast(&db->changed);
+		(void) pthread_cond_broadcast(&db->freed);
 	(void) pthread_mutex_unlock(&db->mutex);
 	if (c && !keep)
 		db->ops->disconnect(c);

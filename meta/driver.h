@@ -52,10 +52,11 @@ struct db_ops {
 struct db {
 	const struct db_ops *ops;
 	pthread_mutex_t mutex;   /* guards all below; never held while a statement runs */
-	pthread_cond_t changed;  /* a connection or the turn to write became free */
+	pthread_cond_t turn;     /* to write became free: for one of those who wait */
+	pthread_cond_t freed;    /* a connection became free: for all who wait */
 	struct db_conn *idle[2]; /* [1]: the writer of a one_writer driver */
 	unsigned open, max;      /* connections of [0] */
-	unsigned waiting;        /* threads at @changed */
+	unsigned waiting;        /* threads at @freed */
 	bool writing;            /* some thread has the turn to write */
 	pthread_key_t held;      /* the calling thread's struct db_conn, NULL = none */
 };

@@ -20,11 +20,4 @@ struct resource_naming {
  *  written before there were names gets them now, once. Before other threads use @m. */
 int meta_name(struct meta *m, const struct resource_naming *list, struct err *err);
 
-/* Of this folder: names_write() after a row was created or updated, names_drop() after it was
- * deleted, in the same transaction. */
-int names_write(struct meta *m, const struct resource *res, struct err *err);
-int names_drop(struct meta *m, const char *type, const char *key, struct err *err);
-const struct resource_naming *meta_namings(const struct meta *m);
-void meta_set_namings(struct meta *m, const struct resource_naming *list);
-
 #endif

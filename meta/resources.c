@@ -2,7 +2,6 @@
 #include "meta/resources.h"
 
 #include "base/mem.h"
-#include "meta/names.h"
 #include "meta/row.h"
 #include "meta/schema.h"
 

@@ -21,6 +21,15 @@ int tx_end(struct meta *m, int r, struct err *err);
 int exec_sql(struct meta *m, const char *sql, const struct db_value *params, size_t n,
 	     int64_t *ret_changes, struct err *err);
 
+/** names_write() - after a row was created or updated, names_drop() - after it was deleted: in its
+ *  transaction, see meta_name(). */
+struct resource;
+int names_write(struct meta *m, const struct resource *res, struct err *err);
+int names_drop(struct meta *m, const char *type, const char *key, struct err *err);
+struct resource_naming;
+const struct resource_naming *meta_namings(const struct meta *m);
+void meta_set_namings(struct meta *m, const struct resource_naming *list);
+
 /** watch_note() - a resource of this type was written: see meta_watch(). */
 int watch_note(struct meta *m, const char *type, struct err *err);
 
