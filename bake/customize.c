@@ -87,6 +87,10 @@ static int end_cached(struct run *run, const struct key *key, const struct disk_
 	/* A live executor holds another disk's overlay; the next miss starts a new one. */
 	run_stop_executor(run);
 	run->disk = *disk;
+	if (store_root_use(run->env->store, run->env->region, "step", key->hex, -1, err) < 0) {
+		json_decref(facts);
+		return err_ctx(err, err->code, "step cache");
+	}
 	return record_step_end(run, "cached", facts, err);
 }
 
@@ -100,6 +104,9 @@ static int end_done(struct run *run, const struct key *key, json_t *facts, struc
 	if (r == 0)
 		r = store_root_add(run->session, run->env->region, "step", key->hex, &run->disk,
 				   err);
+	if (r == 0)
+		r = store_root_use(run->env->store, run->env->region, "step", key->hex,
+				   json_int_at(facts, "storedBytes", 0), err);
 	if (r < 0) {
 		json_decref(facts);
 		return r;
@@ -171,8 +178,10 @@ static int run_customizer(struct run *run, size_t i, const struct key *key, stru
 	struct executor_target target;
 	struct proc_result res = {0};
 	json_t *facts;
-	int r = run_need_executor(run, err);
+	int r = estimate_begins(run, err);
 
+	if (r == 0)
+		r = run_need_executor(run, err);
 	if (r < 0)
 		return r;
 	executor_target_init(&target, run, run->executor, step->network ? &run->net : NULL);
@@ -296,9 +305,11 @@ static int seal_offline(struct run *run, json_t **ret_report, struct err *err)
 static int seal(struct run *run, const struct key *key, struct err *err)
 {
 	json_t *report = NULL, *facts;
-	int r = run_windows(run) ? generalize_windows(run, &report, err)
-				 : seal_offline(run, &report, err);
+	int r = estimate_begins(run, err);
 
+	if (r == 0)
+		r = run_windows(run) ? generalize_windows(run, &report, err)
+				     : seal_offline(run, &report, err);
 	if (r < 0)
 		return r;
 	facts = json_pack("{s:o}", "report", report);

@@ -73,6 +73,13 @@ static char *inputs_path(const char *data_dir, const char *template_id)
 	return latest ? strf("%s.inputs", latest) : NULL;
 }
 
+char *record_times_path(const struct run *run)
+{
+	auto_free char *latest = latest_path(run->env->data_dir, run->o->template_id);
+
+	return latest ? strf("%s.times", latest) : NULL;
+}
+
 int record_inputs_read(const char *data_dir, const char *template_id, json_t **ret, struct err *err)
 {
 	auto_free char *path = inputs_path(data_dir, template_id);
@@ -146,6 +153,12 @@ int record_open(struct run *run, struct err *err)
 	return r < 0 ? r : name_latest(run, err);
 }
 
+/* Of these stages only a step that is not in the cache takes time; they tell it themselves. */
+static bool stage_is_cached(const struct stage *stage)
+{
+	return strcmp(stage->name, "customize") == 0 || strcmp(stage->name, "generalize") == 0;
+}
+
 int record_step(struct run *run, const struct stage *stage, const char *name, const char *kind,
 		const char *brief, struct err *err)
 {
@@ -170,13 +183,15 @@ int record_step(struct run *run, const struct stage *stage, const char *name, co
 		   json_pack("{s:s, s:I, s:I, s:s, s:s, s:s, s:s*}", "type", "step.start", "step",
 			     (json_int_t) index, "total", (json_int_t) run->n_total, "name", name,
 			     "kind", kind, "stage", stage->name, "brief", brief));
+	if (!stage_is_cached(stage) && estimate_begins(run, err) < 0)
+		return -ENOMEM;
 	return record_save(run, err);
 }
 
 int record_step_end(struct run *run, const char *state, json_t *facts, struct err *err)
 {
 	auto_json json_t *more = facts;
-	json_t *step = take_ptr(run->step), *event;
+	json_t *step = run->step, *event;
 	double seconds = seconds_since(run->step_ns);
 	bool cached = str_eq(state, "cached");
 	const char *type = cached || str_eq(state, "done") ? "step.done" : "step.failed";
@@ -190,6 +205,9 @@ int record_step_end(struct run *run, const char *state, json_t *facts, struct er
 	fprintf(run->log, "[%8.1f] %s: %s after %.1f s\n", seconds_since(run->start_ns),
 		json_string_value(json_object_get(step, "name")), state, seconds);
 	(void) fflush(run->log);
+	if (str_eq(type, "step.done") && estimate_ended(run, !cached, seconds, err) < 0)
+		return err_ctx(err, -EIO, "times of steps");
+	run->step = NULL;
 	event = json_copy(step);
 	if (event) {
 		(void) json_object_set_new(event, "type", json_string(type));
@@ -279,6 +297,7 @@ void record_end(struct run *run, int code, const struct err *err)
 	if (code < 0 && err)
 		error = json_pack("{s:s, s:s*, s:s*, s:s*}", "message", err_str(err), "code",
 				  err->arm, "target", err->target, "hint", err->hint);
+	(void) json_object_del(j, "secondsLeft");
 	(void) json_object_set_new(j, "state", json_string(state_of(run, code)));
 	(void) json_object_set_new(j, "endTime", json_string(time_iso(time_now_us(), now)));
 	(void) json_object_set_new(j, "seconds", json_real(seconds_since(run->start_ns)));

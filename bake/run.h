@@ -54,6 +54,7 @@ struct run {
 	struct buf failures;  /* --keep-going: what failed so far, a line each */
 	struct err check_err; /* a validator failed and distribution goes on */
 	size_t ran;           /* steps that really ran */
+	json_t *times, *left; /* owned: seconds of all steps, and of those to come; estimate.c */
 };
 
 /* One stage: a row of the table in stages.c. */
@@ -95,6 +96,8 @@ int record_inputs(struct run *run, const char *name, const json_t *inputs, struc
 /** record_inputs_read() - {step name: inputs} of a template; {} when none is kept. */
 int record_inputs_read(const char *data_dir, const char *template_id, json_t **ret,
 		       struct err *err);
+/** record_times_path() - where the template's times are kept; caller frees; NULL on ENOMEM. */
+char *record_times_path(const struct run *run);
 /** record_line() - a proc_line_fn with the run as its argument. */
 void record_line(void *run, enum proc_stream stream, const char *line, size_t n);
 /** record_read() - the record of a finished or running run. */
@@ -102,6 +105,13 @@ int record_read(const char *data_dir, const char *run_id, json_t **ret, struct e
 /** record_latest() - id of the newest run of a template. 0 or -ENOENT. */
 int record_latest(const char *data_dir, const char *template_id, char ret[UUID_STR],
 		  struct err *err);
+
+/* estimate.c */
+/** estimate_begins() - a step begins that is not taken from the cache: event "estimate", and
+ *  "secondsLeft" of the record. Nothing when nothing is known. */
+int estimate_begins(struct run *run, struct err *err);
+/** estimate_ended() - the present step ended well; @ran: its time is worth remembering. */
+int estimate_ended(struct run *run, bool ran, double seconds, struct err *err);
 
 /* customize.c */
 /** step_key() - key of customizer @i, or of the generalize step when @i is n_steps, on the

@@ -264,6 +264,8 @@ void run_close(struct run *run)
 	if (run->log)
 		(void) fclose(run->log);
 	json_decref(run->source.facts);
+	json_decref(run->times);
+	json_decref(run->left);
 	json_decref(run->record);
 	json_decref(run->archive);
 	strv_free(run->envp);

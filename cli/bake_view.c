@@ -9,6 +9,8 @@
 #define TICK_MS 200
 
 struct bake_view {
+	double left_s; /* of the run, as estimated at @left_ns; 0 = not known */
+	int64_t left_ns;
 	const struct cli *cli;
 	struct event_sink sink;
 	bool live; /* a status line is drawn */
@@ -54,14 +56,18 @@ static void clear_status(struct bake_view *v)
 static void draw_status(struct bake_view *v)
 {
 	static const char *const spinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-	char head[160], time[16], bar[CLI_BAR_MAX] = "";
+	char head[160], time[16], rest[16], bar[CLI_BAR_MAX] = "";
+	double left;
 	double in_stage = (double) (time_mono_ns() - v->stage_ns) / 1e9;
 	unsigned columns = cli_columns(STDERR_FILENO);
 
 	if (!v->live || v->stopped || !v->name)
 		return;
-	(void) snprintf(head, sizeof(head), "%lld/%lld %.40s  %s", v->step, v->total, v->name,
-			time_human((double) (time_mono_ns() - v->step_ns) / 1e9, time));
+	left = v->left_s - (double) (time_mono_ns() - v->left_ns) / 1e9;
+	(void) snprintf(head, sizeof(head), "%lld/%lld %.40s  %s%s%s%s", v->step, v->total, v->name,
+			time_human((double) (time_mono_ns() - v->step_ns) / 1e9, time),
+			left >= 1 ? ", about " : "", left >= 1 ? time_human(left, rest) : "",
+			left >= 1 ? " left" : "");
 	if (v->stage && v->done > 0)
 		cli_bar(bar, 20, v->done, v->all, in_stage > 0.5 ? (double) v->done / in_stage : 0);
 	(void) fprintf(stderr, "\r\033[K%s%s%s ", cli_sgr(v->cli, CLI_CYAN),
@@ -291,6 +297,13 @@ static void on_progress(struct bake_view *v, const json_t *e)
 	draw_status(v);
 }
 
+static void on_estimate(struct bake_view *v, const json_t *e)
+{
+	v->left_s = json_number_value(json_object_get(e, "secondsLeft"));
+	v->left_ns = time_mono_ns();
+	draw_status(v);
+}
+
 static void on_queue(struct bake_view *v, const json_t *e)
 {
 	long long ahead = json_int_at(e, "ahead", 0);
@@ -317,7 +330,7 @@ static const struct {
 	{"run.start", on_run_start}, {"step.start", on_step_start}, {"output", on_output},
 	{"step.done", on_step_done}, {"progress", on_progress},     {"step.failed", on_step_failed},
 	{"vm.stage", on_vm_stage},   {"networkDenied", on_denied},  {"run.end", on_run_end},
-	{"queue", on_queue},
+	{"queue", on_queue},         {"estimate", on_estimate},
 };
 
 static void emit_json(struct bake_view *v, const json_t *event)

@@ -15,7 +15,7 @@ extern const struct cli_command cmd_store_remove, cmd_store_serve, cmd_store_che
 extern const struct cli_command cmd_store_gc, cmd_store_stats, cmd_store_rebuild;
 extern const struct cli_command cmd_store_catalog, cmd_store_rekey;
 extern const struct cli_command cmd_region_list, cmd_region_add, cmd_region_drain,
-	cmd_region_remove;
+	cmd_region_remove, cmd_cache_list, cmd_cache_gc, cmd_cache_remove;
 extern const struct cli_command cmd_store_catalog, cmd_store_rekey, cmd_store_recompress;
 
 extern const struct cli_command cmd_group_list, cmd_group_show, cmd_group_create, cmd_group_update,

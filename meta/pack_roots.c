@@ -118,6 +118,8 @@ static int parse_root(const struct db_row *row, struct root_row *ret)
 		return -EBADMSG;
 	ret->size_bytes = (uint64_t) db_col_int(row, 5);
 	ret->created_us = db_col_int(row, 6);
+	ret->used_us = db_col_int(row, 7);
+	ret->cost_bytes = db_col_int(row, 8);
 	return 0;
 }
 
@@ -141,7 +143,7 @@ static int row_one_root(void *arg, const struct db_row *row)
 	return 0;
 }
 
-#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes, created_us"
+#define ROOT_COLUMNS "region, kind, id, root, digest, size_bytes, created_us, used_us, cost_bytes"
 
 int packs_root_get(struct meta *m, struct root_row *ret, struct err *err)
 {
@@ -176,6 +178,39 @@ int packs_root_remove(struct meta *m, const char *region, const char *kind, cons
 		     p, region ? 3 : 2, &n, err);
 	if (r >= 0)
 		r = packs_count_removed(db, n, err);
+	return tx_end(m, r, err);
+}
+
+int packs_root_use(struct meta *m, const char *region, const char *kind, const char *id,
+		   int64_t cost_bytes, struct err *err)
+{
+	struct db_value p[] = {DBI(time_now_us()), DBI(cost_bytes), DBI(cost_bytes),
+			       DBT(kind),          DBT(id),         DBT(region)};
+
+	return exec_sql(m,
+			"UPDATE store_root SET used_us = ?,"
+			" cost_bytes = CASE WHEN ? < 0 THEN cost_bytes ELSE ? END"
+			" WHERE kind = ? AND id = ? AND region = ?",
+			p, ARRAY_SIZE(p), NULL, err);
+}
+
+int packs_root_remove_unused(struct meta *m, const char *region, const char *kind, const char *id,
+			     int64_t before_us, bool *ret_removed, struct err *err)
+{
+	struct db *db = meta_db(m);
+	struct db_value p[] = {DBT(kind), DBT(id), DBT(region), DBI(before_us), DBI(before_us)};
+	int64_t n = 0;
+	int r = db_begin(db, err);
+
+	if (r < 0)
+		return r;
+	r = exec_sql(m,
+		     "DELETE FROM store_root WHERE kind = ? AND id = ? AND region = ?"
+		     " AND used_us < ? AND created_us < ?",
+		     p, ARRAY_SIZE(p), &n, err);
+	if (r >= 0)
+		r = packs_count_removed(db, n, err);
+	*ret_removed = n > 0;
 	return tx_end(m, r, err);
 }
 

@@ -37,6 +37,12 @@ const char *const schema_root_age[] = {
 	NULL,
 };
 
+const char *const schema_root_use[] = {
+	"ALTER TABLE store_root ADD COLUMN used_us BIGINT NOT NULL DEFAULT 0",
+	"ALTER TABLE store_root ADD COLUMN cost_bytes BIGINT NOT NULL DEFAULT 0",
+	NULL,
+};
+
 /* Ends a transaction by its outcome; @r < 0 rolls back. */
 static int finish(struct db *db, int r, struct err *err)
 {

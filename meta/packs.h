@@ -45,6 +45,8 @@ struct root_row {
 	struct digest digest;
 	uint64_t size_bytes;
 	int64_t created_us; /* when this disk got this root; 0 = before that was noted */
+	int64_t used_us;    /* last packs_root_use(), or 0 */
+	int64_t cost_bytes; /* what making it added to the store, as far as that was noted */
 };
 
 /* A writer's session, by id and fencing token. */
@@ -143,6 +145,14 @@ int packs_root_get(struct meta *m, struct root_row *r, struct err *err);
 /** packs_root_remove() - @region NULL = all; absent is success. */
 int packs_root_remove(struct meta *m, const char *region, const char *kind, const char *id,
 		      struct err *err);
+/** packs_root_use() - note that it is used now; @cost_bytes < 0: leaves the cost as it is. Absent
+ * is success. */
+int packs_root_use(struct meta *m, const char *region, const char *kind, const char *id,
+		   int64_t cost_bytes, struct err *err);
+/** packs_root_remove_unused() - unless it was made or used at @before_us or later; *@ret_removed.
+ */
+int packs_root_remove_unused(struct meta *m, const char *region, const char *kind, const char *id,
+			     int64_t before_us, bool *ret_removed, struct err *err);
 /** packs_region_forget() - every row of a region that is given up. -ENOTEMPTY: some root is in no
  *  other region; -EBUSY: sessions hold something there. */
 int packs_region_forget(struct meta *m, const char *region, struct err *err);

@@ -15,6 +15,7 @@ static const struct schema_step steps[] = {
 	{"age of roots", schema_root_age},
 	{"names of resources", schema_names},
 	{"queues", schema_queues},
+	{"use of roots", schema_root_use},
 };
 
 static int row_int(void *arg, const struct db_row *row)

@@ -33,6 +33,7 @@ extern const char *const schema_queues[];
 extern const char *const schema_audit[];
 extern const char *const schema_store[];
 extern const char *const schema_root_age[];
+extern const char *const schema_root_use[];
 extern const char *const schema_identity[];
 extern const char *const schema_names[];
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "providers/audit_seal.h"
 #include "providers/soft_delete.h"
+#include "providers/step_cache.h"
 #include "providers/triggers.h"
 #include "providers/upload.h"
 #include "providers/vms.h"
@@ -55,6 +56,7 @@ void app_chores(void *app)
 		{"triggers", triggers_look},
 		{"records", expire_records},
 		{"heal", heal},
+		{"step-cache", step_cache_chore},
 		{"vms", sweep},
 	};
 

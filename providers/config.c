@@ -81,6 +81,12 @@ static const struct conf_key conf_platform[] = {
 	{"sources", CONF_LIST},
 	{NULL},
 };
+static const struct conf_key conf_cache[] = {
+	{"days", CONF_INT, .min = 1, .max = 36500},
+	{"gigabytes", CONF_INT, .min = 1, .max = 1 << 30},
+	{"runDays", CONF_INT, .min = 1, .max = 36500},
+	{NULL},
+};
 static const struct conf_key conf_bake[] = {
 	{"cpus", CONF_INT, .min = 1, .max = 4096},
 	{"memoryMegabytes", CONF_INT, .min = 256, .max = 1 << 30},
@@ -98,6 +104,7 @@ static const struct conf_key conf_top[] = {
 	{"login", CONF_MAP, .keys = conf_login},
 	{"fetch", CONF_MAP, .keys = conf_fetch},
 	{"workers", CONF_INT, .min = 1, .max = 256},
+	{"cache", CONF_MAP, .keys = conf_cache},
 	{"bake", CONF_MAP, .keys = conf_bake},
 	{"platform", CONF_MAP, .keys = conf_platform},
 	{NULL},

@@ -112,17 +112,12 @@ static const struct arm_action run_actions[] = {
 };
 
 static const struct arm_field run_properties[] = {
-	{"templateId", ARM_STRING, ARM_READONLY},
-	{"state", ARM_STRING, ARM_READONLY},
-	{"subState", ARM_STRING, ARM_READONLY},
-	{"startTime", ARM_DATE, ARM_READONLY},
-	{"endTime", ARM_DATE, ARM_READONLY},
-	{"source", ARM_ANY, ARM_READONLY},
-	{"steps", ARM_ANY, ARM_READONLY},
-	{"artifact", ARM_ANY, ARM_READONLY},
-	{"outputs", ARM_ANY, ARM_READONLY},
-	{"error", ARM_ANY, ARM_READONLY},
-	{NULL},
+	{"templateId", ARM_STRING, ARM_READONLY}, {"state", ARM_STRING, ARM_READONLY},
+	{"subState", ARM_STRING, ARM_READONLY},   {"startTime", ARM_DATE, ARM_READONLY},
+	{"endTime", ARM_DATE, ARM_READONLY},      {"secondsLeft", ARM_NUMBER, ARM_READONLY},
+	{"source", ARM_ANY, ARM_READONLY},        {"steps", ARM_ANY, ARM_READONLY},
+	{"artifact", ARM_ANY, ARM_READONLY},      {"outputs", ARM_ANY, ARM_READONLY},
+	{"error", ARM_ANY, ARM_READONLY},         {NULL},
 };
 static const struct arm_job_kind run_jobs[] = {
 	{"delete", run_delete_job, "Deleting"},

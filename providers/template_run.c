@@ -18,9 +18,21 @@
 struct tee {
 	struct event_sink sink;
 	const struct event_sink *next;
+	struct arm_job *job;
+	int64_t start_ns;
 	pthread_mutex_t lock; /* guards @file */
 	FILE *file;
 };
+
+/* The operation's percentage is that of the time that the run is thought to take. */
+static void tell_percent(const struct tee *t, const json_t *event)
+{
+	double left = json_number_value(json_object_get(event, "secondsLeft"));
+	double gone = (double) (time_mono_ns() - t->start_ns) / 1e9;
+
+	if (left > 0)
+		arm_job_percent(t->job, 100 * gone / (gone + left));
+}
 
 static void tee_emit(void *arg, const json_t *event)
 {
@@ -38,6 +50,8 @@ static void tee_emit(void *arg, const json_t *event)
 		(void) fflush(t->file);
 		(void) pthread_mutex_unlock(&t->lock);
 	}
+	if (str_eq(json_str_at(event, "type"), "estimate"))
+		tell_percent(t, event);
 	if (t->next)
 		t->next->emit(t->next->arg, event);
 }
@@ -48,8 +62,11 @@ static int tee_open(struct tee *t, const struct template_run *run, struct err *e
 	auto_free char *path = dir ? path_join(dir, "events.jsonl") : NULL;
 	int fd, r;
 
-	*t = (struct tee){
-		.sink = {tee_emit, t}, .next = run->job->events, .lock = PTHREAD_MUTEX_INITIALIZER};
+	*t = (struct tee){.sink = {tee_emit, t},
+			  .next = run->job->events,
+			  .job = run->job,
+			  .start_ns = time_mono_ns(),
+			  .lock = PTHREAD_MUTEX_INITIALIZER};
 	if (!path)
 		return no_memory(err);
 	r = file_mkdir_p(dir, 0755, err);

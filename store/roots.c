@@ -89,6 +89,57 @@ int store_root_list(struct store *s, const char *kind, store_root_fn *fn, void *
 	return r < 0 ? r : packs_root_list(s->meta, NULL, kind, list_row, &l, err);
 }
 
+int store_root_use(struct store *s, unsigned region, const char *kind, const char *id,
+		   int64_t cost_bytes, struct err *err)
+{
+	int r = store_region_check(s, region, err);
+
+	if (r >= 0)
+		r = need_rows(s, err);
+	return r < 0 ? r
+		     : packs_root_use(s->meta, region_name_of(s, region), kind, id, cost_bytes,
+				      err);
+}
+
+int store_root_remove_unused(struct store *s, unsigned region, const char *kind, const char *id,
+			     int64_t before_us, bool *ret_removed, struct err *err)
+{
+	int r = store_region_check(s, region, err);
+
+	if (r >= 0)
+		r = need_rows(s, err);
+	return r < 0 ? r
+		     : packs_root_remove_unused(s->meta, region_name_of(s, region), kind, id,
+						before_us, ret_removed, err);
+}
+
+struct use_list {
+	struct store *s;
+	store_use_fn *fn;
+	void *arg;
+};
+
+static int list_use_row(void *arg, const struct root_row *row)
+{
+	struct use_list *l = arg;
+	const struct store_use use = {
+		.last_us = row->used_us > row->created_us ? row->used_us : row->created_us,
+		.cost_bytes = (uint64_t) row->cost_bytes,
+	};
+	int i = store_region_index(l->s, row->region, NULL);
+
+	return i < 0 ? 0 : l->fn(l->arg, (unsigned) i, row->id, &use);
+}
+
+int store_root_list_use(struct store *s, const char *kind, store_use_fn *fn, void *arg,
+			struct err *err)
+{
+	struct use_list l = {s, fn, arg};
+	int r = need_rows(s, err);
+
+	return r < 0 ? r : packs_root_list(s->meta, NULL, kind, list_use_row, &l, err);
+}
+
 int store_usage(struct store *s, unsigned region, json_t **ret, struct err *err)
 {
 	uint64_t packs, bytes, frames;

@@ -240,6 +240,22 @@ typedef int store_root_fn(void *arg, unsigned region, const char *kind, const ch
 int store_root_list(struct store *s, const char *kind /* NULL = all */, store_root_fn *fn,
 		    void *arg, struct err *err);
 
+/* Roots that are kept because they may be of use again (the step cache), and so may go. */
+struct store_use {
+	int64_t last_us;     /* made or used, wall clock */
+	uint64_t cost_bytes; /* what making it added to the store */
+};
+/** store_root_use() - it is used now; @cost_bytes < 0: known already. Absent is success. */
+int store_root_use(struct store *s, unsigned region, const char *kind, const char *id,
+		   int64_t cost_bytes, struct err *err);
+typedef int store_use_fn(void *arg, unsigned region, const char *id, const struct store_use *use);
+int store_root_list_use(struct store *s, const char *kind, store_use_fn *fn, void *arg,
+			struct err *err);
+/** store_root_remove_unused() - unless it was made or used at @before_us or later: then
+ *  *@ret_removed is false. */
+int store_root_remove_unused(struct store *s, unsigned region, const char *kind, const char *id,
+			     int64_t before_us, bool *ret_removed, struct err *err);
+
 /* Manifests and catalog records: canonical JSON objects in a region, by digest or by key. */
 /** store_manifest_put() - durable; returns the SHA-256 of the canonical bytes. */
 int store_manifest_put(struct store *s, unsigned region, const json_t *manifest, struct digest *ret,

@@ -233,6 +233,8 @@ baked() { # NAME FIRST JQ [OPTIONS]
 }
 baked "nothing changed" "" .
 baked "the last step" last "${c}[7].inline = [\"echo new > /etc/last\"]"
+check "what is left is estimated by what steps took before" jq -se '[.[] | select(.type == "estimate") | .secondsLeft]
+	| length >= 2 and all(. > 0) and .[0] > .[-1]' "$T/bake.jsonl"
 baked "back again" "" .
 printf 'Content\n' >"$D/motd.new" && touch -r "$D/motd" "$D/motd.new" && mv "$D/motd.new" "$D/motd"
 baked "a file" motd .
@@ -245,4 +247,28 @@ asked_before
 release one "Sun, 22 Nov 2026 11:00:00 UTC"
 baked "an archive as it was" "" .
 check "the disk is that of its own inputs" same content "$("$KILN" shell cached -g golden -- cat /etc/late)"
+
+# What stays, and what goes: never what a recorded run refers to, nor what was used just now.
+jq "${c}[7].inline = [\"echo collected $T > /etc/last\"]" "$D/base.json" >"$D/m.json"
+check "a bake of another template" "$KILN" bake "$D/m.json" -g golden --name collected
+entry() { "$KILN" cache list --json | jq -c --arg t "$1" '[.[] | select(.template == $t and .step == "last")][0]'; }
+check "its last step is listed, held by its run" test "$(entry collected | jq .held)" = true
+key=$(entry collected | jq -r .key)
+run=$("$KILN" runs list -g golden --jq '[.[] | select(.properties.templateId | endswith("/collected"))][0].name')
+gc() { "$KILN" cache gc --json "$@" | jq .removed; }
+check "the run is deleted" "$KILN" runs delete "$run" -g golden --yes
+check "nothing holds it any more" same false "$("$KILN" cache list --json | jq --arg k "$key" '.[] | select(.key == $k) | .held')"
+check "what was used within the hour stays" same 0 "$(gc)"
+sqlite3 "$KILN_DATA/meta.db" "UPDATE store_root SET used_us = 1, created_us = 1 WHERE kind = 'step'"
+check "--dry-run says what would go" test "$(gc --dry-run)" -ge 1
+check "and takes nothing" same 1 "$("$KILN" cache list --json | jq --arg k "$key" '[.[] | select(.key == $k)] | length')"
+held=$("$KILN" cache list --json | jq '[.[] | select(.held)] | length')
+check "an old one that nothing holds goes" test "$(gc)" -ge 1
+check "it is gone" same 0 "$("$KILN" cache list --json | jq --arg k "$key" '[.[] | select(.key == $k)] | length')"
+check "what runs refer to is there" same "$held" "$("$KILN" cache list --json | jq 'length')"
+file=$D/base.json check "and is still a hit" runs ""
+check "the one that is gone runs again" bake "$D/m.json" --explain
+check "it alone" same "last generalize" "$(jq -r '[.steps[] | select(.state == "runs") | .name] | join(" ")' "$T/bake.jsonl")"
+check "an entry is removed by its key" "$KILN" cache remove "$(entry cached | jq -r .key)"
+check "an unknown one is told" status 1 "$KILN" cache remove 00
 check "nothing is left" nothing_left
