@@ -152,6 +152,24 @@ kill -INT "$pid"
 cat <&"${SLOW[0]}" >/dev/null
 wait "$pid"
 check "Ctrl-C of a bake by a server: exit status 4" same 4 $?
+# A worker that is told to stop in the middle of a step hands the bake back; the next worker begins that step
+# again and finishes. The step only has to last until the signal comes.
+template handed "" '[{"type":"Shell","name":"first","inline":["echo first > /etc/first"]},
+	{"type":"Shell","name":"lasting","inline":["echo started", "sleep 15", "echo ended"]}]'
+coproc HANDED { exec "$KILN" bake "$T/handed.json" -g golden --json 2>/dev/null; }
+pid=$HANDED_PID
+while IFS= read -r line <&"${HANDED[0]}"; do
+	case $line in *started*) break ;; esac
+done
+old=$(pgrep -f -- "worker --lifeline .*--data $(realpath "$KILN_DATA")\$")
+kill -TERM "$old"
+cat <&"${HANDED[0]}" >"$T/handed.jsonl"
+wait "$pid"
+check "a bake whose worker is told to stop: exit status 0" same 0 $?
+check "its worker has ended" status 1 kill -0 "$old"
+check "another worker began the step again" grep -q started "$T/handed.jsonl"
+check "and published" same 1 "$("$KILN" rest GET "$GAL/images/debian-12/versions" --api-version 2023-07-03 |
+	jq --arg r handed '[.value[] | select(.tags.template == $r)] | length')"
 kill "$server"
 wait "$server"
 check "the server leaves nothing behind" nothing_left
