@@ -244,15 +244,16 @@ static int check_terms(struct log *l)
 	return 0;
 }
 
-/* "2026-01-31" and "2026-01-31T12:00:00.1234567Z" alike. */
+/* "2026-01-31", "2026-01-31T12:00:00.1234567Z" and, as az sends it, without a zone. */
 static int time_of(struct log *l, enum filter_op op, int64_t *ret)
 {
 	const char *s = filter_needs(l->filter, "eventTimestamp", op);
-	auto_free char *day = s && strlen(s) == 10 ? strf("%sT00:00:00Z", s) : NULL;
+	const char *rest = s && strlen(s) == 10 ? "T00:00:00Z" : "Z";
+	auto_free char *whole = s ? strf("%s%s", s, rest) : NULL;
 
 	if (!s)
 		return -ENOENT;
-	if (time_parse_iso(day ? day : s, ret) == 0)
+	if (time_parse_iso(s, ret) == 0 || (whole && time_parse_iso(whole, ret) == 0))
 		return 0;
 	return refuse(l->err, -EINVAL, "BadRequest", "$filter",
 		      "$filter: eventTimestamp '%s' is not a time such as 2026-01-31T12:00:00Z", s);

@@ -37,6 +37,8 @@ groups() {
 	t "group list --tag" 'length == 1 and .[0].name == "'$g'"' group list --tag team=images
 	t "group update" '.tags == {"team": "images", "stage": "test"}' group update -n "$g" --set tags.stage=test
 	refused "group create elsewhere: a conflict" 'InvalidResourceGroupLocation|InvalidResourceLocation' group create -n "$g" -l westeurope
+	t "activity log: what failed" 'length == 1 and .[0].subStatus.value == "Conflict" and .[0].level == "Error" and (.[0].properties.statusMessage | fromjson | .error.code == "InvalidResourceLocation")' monitor activity-log list --offset 1h -g "$g" --status Failed
+	t "activity log: what was done" '[.[] | .operationName.value] | contains(["Microsoft.Resources/subscriptions/resourceGroups/write"])' monitor activity-log list --offset 1h -g "$g" --status Succeeded
 	silent "group delete" group delete -n "$g" --yes
 	t "group is gone" '. == false' group exists -n "$g"
 	refused "group show: gone" 'ResourceGroupNotFound' group show -n "$g"

@@ -38,6 +38,12 @@ static void changes_and_denials_are_events(void **state)
 	assert_int_equal(count(h, "$" LOG "?$filter=" ALL "%20and%20eventTimestamp%20le"
 				  "%20'2020-02-01'"),
 			 0);
+	assert_int_equal(count(h,
+			       "$" LOG "?$filter=eventTimestamp%20ge%202020-01-01T00:00:00.123456"
+			       "%20and%20eventTimestamp%20le%202020-02-01T00:00:00"),
+			 0);
+	assert_int_equal(
+		count(h, "$" LOG "?$filter=eventTimestamp%20ge%202020-01-01T00:00:00.123456"), 2);
 	assert_int_equal(count(h, "$" LOG "?$select=caller,level&$filter=" ALL), 2);
 	assert_int_equal(json_object_size(json_at(h->body, "value.0")), 2);
 	expect_ok(h, "GET", LOG "?$filter=" ALL, V, NULL); /* the administrator and its role */
