@@ -214,6 +214,13 @@ int run_open(struct run *run, const struct bake_env *env, const struct bake_host
 	int r;
 
 	*run = (struct run){.env = env, .host = host, .o = o, .start_ns = time_mono_ns()};
+	if (geteuid() != 0) {
+		err_set(err, -EPERM,
+			"baking needs root: only root may attach a disk, keep files of any owner "
+			"on it and map them for a step");
+		err_hint(err, "run it as root, or log in to a server that does (kiln login)");
+		return -EPERM;
+	}
 	r = template_parse(tmpl, &run->t, err);
 	if (r == 0 && o->until)
 		r = template_find_step(&run->t, o->until, &at, err);
