@@ -2,8 +2,9 @@
 /* Virtual machines: their resource commands, and the ways into one. */
 #include <unistd.h>
 
-#include "base/hash.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "cli/context.h"
 #include "cli/noun.h"
 #include "cli/output.h"
 #include "cli/ref.h"
@@ -104,12 +105,12 @@ const struct cli_command cmd_vm_create = {
 	const struct cli_command VAR = {                                                           \
 		.name = "vm " NAME,                                                                \
 		.args = "VM",                                                                      \
-		.summary = SUMMARY,                                                                \
+		.summary = (SUMMARY),                                                              \
 		.help = "Example:\n  kiln vm " NAME " web",                                        \
 		.options = vm_action,                                                              \
 		.run = verb_action,                                                                \
 		.noun = &noun_vm,                                                                  \
-		.action = ACTION,                                                                  \
+		.action = (ACTION),                                                                \
 	}
 VM_ACTION(cmd_vm_start, "start", "start", "start a virtual machine");
 VM_ACTION(cmd_vm_stop, "stop", "powerOff", "shut a virtual machine down");
@@ -213,15 +214,30 @@ static int find_ssh(struct cli *cli, const struct cli_args *args, json_t **ret, 
 		return -ENOTCONN;
 	}
 	*ret = json_incref((json_t *) ssh);
-	return 0;
+	return json_object_set(*ret, "vmId", json_at(doc, "properties.vmId")) < 0
+		       ? err_set(err, -ENOMEM, "out of memory")
+		       : 0;
+}
+
+/* A VM's host key is its own, whatever port it has today: noted by its id when it is first seen. */
+static int host_key_options(const json_t *ssh, char **ret_alias, char **ret_file)
+{
+	auto_free char *contexts = context_file();
+	auto_free char *dir = contexts ? path_dirname(contexts) : NULL;
+
+	*ret_alias = strf("HostKeyAlias=kiln-%s", json_str_at(ssh, "vmId"));
+	*ret_file = dir ? strf("UserKnownHostsFile=%s/known_hosts", dir) : NULL;
+	if (!*ret_alias || !*ret_file)
+		return -ENOMEM;
+	return file_mkdir_p(dir, 0700, NULL);
 }
 
 static int run_ssh(struct cli *cli, const struct cli_args *args)
 {
 	auto_err struct err e = ERR_INIT;
 	auto_json json_t *ssh = NULL;
-	auto_free char *port = NULL, *who = NULL, *alias = NULL;
-	auto_free char **argv = calloc((size_t) args->n_pos + 10, sizeof(*argv));
+	auto_free char *port = NULL, *who = NULL, *alias = NULL, *known = NULL;
+	auto_free char **argv = calloc((size_t) args->n_pos + 14, sizeof(*argv));
 	const char *user;
 	size_t n = 0;
 	int r = find_ssh(cli, args, &ssh, &e);
@@ -232,15 +248,17 @@ static int run_ssh(struct cli *cli, const struct cli_args *args)
 	port = strf("%lld", (long long) json_int_at(ssh, "port", 22));
 	who = user ? strf("%s@%s", user, json_str_at(ssh, "host"))
 		   : strdup(json_str_at(ssh, "host"));
-	/* Its host key is the VM's, whatever port it has today. */
-	alias = strf("HostKeyAlias=kiln-%s", args->pos[0]);
-	if (!argv || !port || !who || !alias)
+	if (!argv || !port || !who || host_key_options(ssh, &alias, &known) < 0)
 		return EXIT_FAILED;
 	argv[n++] = (char *) "ssh";
 	argv[n++] = (char *) "-p";
 	argv[n++] = port;
 	argv[n++] = (char *) "-o";
 	argv[n++] = alias;
+	argv[n++] = (char *) "-o";
+	argv[n++] = known;
+	argv[n++] = (char *) "-o";
+	argv[n++] = (char *) "StrictHostKeyChecking=accept-new";
 	if (cli_opt(args, "--identity")) {
 		argv[n++] = (char *) "-i";
 		argv[n++] = (char *) cli_opt(args, "--identity");

@@ -36,8 +36,8 @@ int role_main(int argc, char **argv)
 		const char *name;
 		int (*main)(int argc, char **argv);
 	} roles[] = {
-		{"vmhost", role_vmhost}, {"sandbox", sandbox_main},   {"proxy", proxy_main},
-		{"image", image_main},   {"vmkeeper", role_vmkeeper},
+		{"vmhost", role_vmhost},     {"sandbox", sandbox_main},   {"proxy", proxy_main},
+		{"imagereader", image_main}, {"vmkeeper", role_vmkeeper},
 	};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)

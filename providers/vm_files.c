@@ -197,8 +197,10 @@ int vm_files_reimage(struct app *a, const char *vm_id, struct err *err)
 	auto_free char *dir = vm_dir(a, vm_id);
 	auto_dir DIR *d = dir ? opendir(dir) : NULL;
 	const struct dirent *de;
-	int r = d ? 0 : err_set(err, dir ? -errno : -ENOMEM, "%s", dir ? dir : "out of memory");
+	int r = 0;
 
+	if (!d)
+		return err_set(err, dir ? -errno : -ENOMEM, "%s", dir ? dir : "out of memory");
 	while (r == 0 && (de = readdir(d))) {
 		auto_free char *path = path_join(dir, de->d_name);
 

@@ -26,7 +26,8 @@
 #define ENV_READY   "KILN_VMKEEPER_READY" /* pipe: one line of JSON */
 #define START_MS    600000                /* QEMU of a busy machine */
 #define STOP_MARGIN 120000
-#define RECONNECT_S 60 /* reads wait so long for another nbdkit */
+#define RECONNECT_S 60        /* reads wait so long for another nbdkit */
+#define LOOK_NS     100000000 /* between looks whether a starting keeper listens */
 #define DATA_MAX    64
 
 struct keeper {
@@ -247,6 +248,7 @@ static int start_guest(struct keeper *k, struct err *err)
 	struct vm_host *host = NULL;
 	struct vm_spec s = {
 		.name = name,
+		.uuid = k->vm_id,
 		.firmware = json_bool_at(k->spec, "uefi", false) ? VM_UEFI : VM_BIOS,
 		.secure_boot = json_bool_at(k->spec, "secureBoot", false),
 		.nvram = k->nvram,
@@ -565,18 +567,31 @@ int vm_keeper_stop(struct app *a, const char *vm_id, uint64_t grace_ms, struct e
 	auto_free char *socket = vm_run_path(a, vm_id, ".sock");
 	auto_free char *state = vm_run_path(a, vm_id, ".json");
 	auto_free char *lock_path = state ? strf("%s.lock", state) : NULL;
+	const struct timespec pause = {.tv_nsec = LOOK_NS};
+	int64_t end = time_mono_ns() + (int64_t) START_MS * 1000000;
 	auto_fd int lock = -1;
 	int r;
 
 	if (!socket || !lock_path)
 		return no_memory(err);
-	r = vm_keeper_call(socket, "stop", json_pack("{s:I}", "graceMs", (json_int_t) grace_ms),
-			   grace_ms + STOP_MARGIN, NULL, NULL, err);
-	if (r == -ENOTCONN && file_exists(state)) {
-		/* It ends by itself, or is about to: its lock is free then. */
-		r = lock_file(lock_path, LOCK_EXCLUSIVE, &lock, err);
-	} else if (r == -ENOTCONN) {
-		r = 0;
-	}
-	return r;
+	/* Without a socket it is gone (then its lock is free), about to end, or about to listen. */
+	do {
+		auto_err struct err e = ERR_INIT;
+
+		r = vm_keeper_call(socket, "stop",
+				   json_pack("{s:I}", "graceMs", (json_int_t) grace_ms),
+				   grace_ms + STOP_MARGIN, NULL, NULL, &e);
+		if (r < 0 && r != -ENOTCONN && err)
+			err_move(err, &e);
+		if (r != -ENOTCONN)
+			return r;
+		if (!file_exists(lock_path))
+			return 0;
+		r = lock_file(lock_path, LOCK_EXCLUSIVE | LOCK_NONBLOCK, &lock, NULL);
+		if (r != -EAGAIN)
+			return r < 0 ? err_set(err, r, "%s: %s", lock_path, strerrordesc_np(-r))
+				     : 0;
+		(void) nanosleep(&pause, NULL);
+	} while (time_mono_ns() < end);
+	return err_set(err, -ETIME, "the keeper of VM %s neither listens nor ends", vm_id);
 }

@@ -298,11 +298,12 @@ static int check_os(struct arm_call *c, struct err *err)
 		return 0; /* reached by its guest agent and its console alone */
 	r = name ? check_name(name, P_OS ".computerName", "-.", err)
 		 : set_str(c->doc, P_OS ".computerName", c->id->name, err);
-	if (r == 0 && !user)
-		r = refuse(err, -EINVAL, "InvalidParameter", P_OS ".adminUsername",
-			   P_OS ".adminUsername is missing");
-	if (r == 0)
-		r = check_name(user, P_OS ".adminUsername", "-_", err);
+	if (r < 0)
+		return r;
+	if (!user)
+		return refuse(err, -EINVAL, "InvalidParameter", P_OS ".adminUsername",
+			      P_OS ".adminUsername is missing");
+	r = check_name(user, P_OS ".adminUsername", "-_", err);
 	if (r == 0 && strcmp(user, "root") == 0)
 		r = refuse(err, -EINVAL, "InvalidParameter", P_OS ".adminUsername",
 			   "The Admin Username specified is not allowed.");

@@ -140,7 +140,7 @@ int vm_diagnostics_hook(struct arm_call *c, struct err *err)
 	int r;
 
 	(void) snprintf(se, sizeof(se), "%lld",
-			(long long) (time_now_us() / 1000000 + URL_SECONDS));
+			(long long) (time_now_us() / 1000000) + URL_SECONDS);
 	r = sign(c->old ? c->old : c->doc, c->id->key, se, sig);
 	if (r < 0)
 		return err_set(err, r, "signed URL: %s", strerrordesc_np(-r));

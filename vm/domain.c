@@ -51,6 +51,7 @@ static void spec_of(const json_t *j, const char **forwards, struct vm_spec *s)
 
 	*s = (struct vm_spec){
 		.name = json_str_at(j, "name"),
+		.uuid = json_str_at(j, "uuid"),
 		.firmware = str_eq(fw, "uefi") ? VM_UEFI : VM_BIOS,
 		.secure_boot = json_bool_at(j, "secureBoot", false),
 		.nvram = json_str_at(j, "nvram"),
@@ -98,11 +99,34 @@ static char *http_forward(const char *sock)
 	return strf("'%s' vmhost --forward '%s'", proc_self_exe(), sock);
 }
 
+/* Every file under the name by which the guest's uid reaches it. */
+static int expose_files(struct host *h, struct guest *g, const struct vm_spec *s,
+			struct vm_domain_config *c, struct vm_disk *data, struct err *err)
+{
+	int r = guest_expose(h, g, s->overlay, "qcow2", EXPOSED_FILE, c->uid, &c->overlay, err);
+
+	if (r == 0 && s->seed)
+		r = guest_expose(h, g, s->seed, "seed", EXPOSED_FILE, c->uid, &c->seed, err);
+	for (size_t i = 0; r == 0 && i < s->n_data; i++) {
+		char suffix[16];
+
+		(void) snprintf(suffix, sizeof(suffix), "%u.qcow2", s->data[i].lun);
+		data[i] = s->data[i];
+		r = guest_expose(h, g, s->data[i].overlay, suffix, EXPOSED_FILE, c->uid,
+				 &data[i].overlay, err);
+	}
+	if (r == 0 && s->nvram)
+		r = guest_expose(h, g, s->nvram, "fd", EXPOSED_BY_LIBVIRT, c->uid, &g->nvram, err);
+	c->nvram = g->nvram;
+	return r;
+}
+
 static int define(struct host *h, struct guest *g, const json_t *spec, const struct vm_spec *s,
 		  struct err *err)
 {
 	auto_buf struct buf xml = BUF_INIT(1u << 18);
 	auto_free char *forward = NULL;
+	auto_free struct vm_disk *data = calloc(s->n_data + 1, sizeof(*data));
 	struct vm_domain_config c = {
 		.name = g->name,
 		.uuid = g->uuid,
@@ -113,11 +137,9 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 			: h->kvm ? 2
 				 : 1,
 		.memory_mib = s->memory_mib ? s->memory_mib : 1024,
-		.overlay = s->overlay,
 		.nbd_socket = s->nbd_socket,
 		.nbd_export = s->nbd_export,
-		.seed = s->seed,
-		.data = s->data,
+		.data = data,
 		.n_data = s->n_data,
 		.reconnect_s = s->reconnect_s,
 		.durable = s->durable,
@@ -129,6 +151,8 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 	};
 	int r;
 
+	if (!data)
+		return -ENOMEM;
 	if (s->http_proxy_sock) {
 		c.http_forward = forward = http_forward(s->http_proxy_sock);
 		if (!forward)
@@ -144,12 +168,11 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 		/* /dev/kvm is open to its group only. */
 		c.gid = h->kvm && stat("/dev/kvm", &st) == 0 ? st.st_gid : c.uid;
 	}
-	r = s->nvram ? guest_nvram(h, g, s->nvram, err) : 0;
+	r = expose_files(h, g, s, &c, data, err);
 	if (r == 0 && s->tpm_dir)
 		r = guest_tpm_start(h, g, s->tpm_dir, s->tpm_key, c.uid, err);
 	if (r < 0)
 		return r;
-	c.nvram = g->nvram;
 	c.tpm_socket = g->tpm_socket;
 	r = vm_domain_xml(&c, &xml, err);
 	if (r < 0)
@@ -157,21 +180,6 @@ static int define(struct host *h, struct guest *g, const json_t *spec, const str
 	g->dom = virDomainDefineXMLFlags(h->conn, buf_str(&xml), 0);
 	if (!g->dom)
 		return host_virt_err(err, "define");
-	return 0;
-}
-
-/* A file that QEMU writes comes twice: once it lies below a snapshot, QEMU opens it for reading. */
-static int hand_over(struct guest *g, const char *group, const char *path, bool write,
-		     struct err *err)
-{
-	auto_fd int rd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	auto_fd int wr = write ? open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC) : -1;
-	int fds[] = {rd, wr};
-
-	if (rd < 0 || (write && wr < 0))
-		return err_set(err, -errno, "open %s: %s", path, strerrordesc_np(errno));
-	if (virDomainFDAssociate(g->dom, group, write ? 2 : 1, fds, 0) < 0)
-		return host_virt_err(err, "%s", path);
 	return 0;
 }
 
@@ -224,16 +232,6 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 				       strerrordesc_np(errno));
 	}
 	r = define(h, g, spec, &s, err);
-	if (r == 0)
-		r = hand_over(g, "overlay", s.overlay, true, err);
-	for (size_t k = 0; r == 0 && k < s.n_data; k++) {
-		char group[16];
-
-		(void) snprintf(group, sizeof(group), "data%u", s.data[k].lun);
-		r = hand_over(g, group, s.data[k].overlay, true, err);
-	}
-	if (r == 0 && s.seed)
-		r = hand_over(g, "seed", s.seed, false, err);
 	if (r < 0)
 		return r;
 	/* Paused, so that not one byte of the console is lost. */
@@ -248,12 +246,18 @@ static int start(struct host *h, struct guest *g, const json_t *spec, struct err
 int guest_start(struct host *h, const json_t *spec, struct guest **ret, struct err *err)
 {
 	struct guest *g = calloc(1, sizeof(*g));
+	const char *uuid;
 	int r;
 
 	if (!g)
 		return err_set(err, -ENOMEM, "out of memory");
 	g->uid_lock = g->console_fd = g->log_fd = g->tpm_pidfd = -1;
-	r = uuid_random(g->uuid);
+	uuid = json_str_at(spec, "uuid");
+	r = 0;
+	if (uuid && strlen(uuid) == sizeof(g->uuid) - 1)
+		memcpy(g->uuid, uuid, sizeof(g->uuid));
+	else
+		r = uuid_random(g->uuid);
 	if (r == 0)
 		r = start(h, g, spec, err);
 	if (r < 0) {

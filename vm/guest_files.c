@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest's TPM process, and the files that a guest keeps from one start to the next. QEMU and
- * swtpm have a uid that may not pass through the data directory, so what they keep there (UEFI
- * variables, TPM state) is bound to names in RUN/libvirt/vm, in the vmhost process's own mount
+ * A guest's TPM process, and the files that it and QEMU work on. QEMU and
+ * swtpm have a uid that may not pass through the data directory, so what they have there (disks,
+ * UEFI variables, TPM state) is bound to names in RUN/libvirt/vm, in the vmhost process's own mount
  * namespace, and belongs to that uid while the guest runs.
  */
 #include <dirent.h>
@@ -32,42 +32,45 @@ static int bind_over(const char *from, const char *to, struct err *err)
 	return 0;
 }
 
-/* @ret: the name by which the guest's uid reaches @path. */
-static int expose(struct host *h, const struct guest *g, const char *path, const char *suffix,
-		  bool directory, char **ret, struct err *err)
+int guest_expose(struct host *h, struct guest *g, const char *path, const char *suffix,
+		 enum exposed_kind kind, unsigned uid, const char **ret, struct err *err)
 {
+	struct exposed *x = &g->exposed[g->n_exposed];
 	auto_free char *to =
 		h->privileged ? strf("%s/vm/%s.%s", h->root, g->name, suffix) : strdup(path);
 	int r = 0;
 
 	if (!to)
 		return err_set(err, -ENOMEM, "out of memory");
-	if (h->privileged && directory)
+	if (g->n_exposed == ARRAY_SIZE(g->exposed))
+		return err_set(err, -E2BIG, "more than %zu files", ARRAY_SIZE(g->exposed));
+	if (h->privileged && kind == EXPOSED_DIR)
 		r = file_mkdir_p(to, 0700, err);
 	else if (h->privileged)
 		r = file_write_atomic(to, "", 0, 0600, err);
 	if (r == 0 && h->privileged)
 		r = bind_over(path, to, err);
-	if (r == 0)
-		*ret = take_ptr(to);
-	return r;
+	if (r < 0)
+		return r;
+	*x = (struct exposed){.name = take_ptr(to), .kind = kind};
+	g->n_exposed++;
+	*ret = x->name;
+	if (h->privileged && kind == EXPOSED_FILE && chown(x->name, uid, uid) < 0)
+		return err_set(err, -errno, "%s: %s", path, strerrordesc_np(errno));
+	return 0;
 }
 
-static void hide(const struct host *h, char **name, bool directory)
+static void hide(const struct host *h, struct exposed *x)
 {
-	if (!*name)
-		return;
+	bool directory = x->kind == EXPOSED_DIR;
+
+	if (h->privileged && x->kind == EXPOSED_FILE && chown(x->name, 0, 0) < 0)
+		log_warn("vmhost.unbind", "name=%s error=%s", x->name, strerrordesc_np(errno));
 	/* Whatever holds the mount, its name is not removed then: what is below it is not ours. */
-	if (h->privileged && (umount2(*name, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ||
-			      (directory ? rmdir(*name) : unlink(*name)) < 0))
-		log_warn("vmhost.unbind", "name=%s error=%s", *name, strerrordesc_np(errno));
-	free(*name);
-	*name = NULL;
-}
-
-int guest_nvram(struct host *h, struct guest *g, const char *path, struct err *err)
-{
-	return expose(h, g, path, "fd", false, &g->nvram, err);
+	if (h->privileged && (umount2(x->name, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ||
+			      (directory ? rmdir(x->name) : unlink(x->name)) < 0))
+		log_warn("vmhost.unbind", "name=%s error=%s", x->name, strerrordesc_np(errno));
+	free(x->name);
 }
 
 /* ---- The TPM -------------------------------------------------------------------------------- */
@@ -138,7 +141,7 @@ int guest_tpm_start(struct host *h, struct guest *g, const char *dir, const char
 	int r = h->privileged ? give_away(dir, uid, err) : 0;
 
 	if (r == 0)
-		r = expose(h, g, dir, "tpm", true, &g->tpm_dir, err);
+		r = guest_expose(h, g, dir, "tpm", EXPOSED_DIR, uid, &g->tpm_dir, err);
 	if (r == 0)
 		r = tpm_listen(h, g, uid, &listen_fd, err);
 	if (r == 0)
@@ -171,8 +174,8 @@ void guest_files_free(struct host *h, struct guest *g)
 		(void) unlink(g->tpm_socket);
 	free(g->tpm_socket);
 	g->tpm_socket = NULL;
-	hide(h, &g->tpm_dir, true);
-	hide(h, &g->nvram, false);
+	while (g->n_exposed > 0)
+		hide(h, &g->exposed[--g->n_exposed]);
 }
 
 /* ---- The role ------------------------------------------------------------------------------- */

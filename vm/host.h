@@ -24,6 +24,10 @@ struct host {
 	struct client *clients;
 };
 
+/* A file that is the guest's while it runs, one that libvirt gives it, a directory that stays its.
+ */
+enum exposed_kind { EXPOSED_FILE, EXPOSED_BY_LIBVIRT, EXPOSED_DIR };
+
 /* A guest: owned by one client thread. */
 struct guest {
 	virDomainPtr dom;
@@ -38,7 +42,12 @@ struct guest {
 	int64_t start_ns;
 	pid_t pid;
 	/* guest_files.c */
-	char *nvram, *tpm_dir; /* names that the guest's uid reaches */
+	struct exposed {
+		char *name; /* that the guest's uid reaches */
+		enum exposed_kind kind;
+	} exposed[VM_DISKS_MAX + 4];
+	size_t n_exposed;
+	const char *nvram, *tpm_dir; /* of these */
 	char *tpm_socket;
 	pid_t tpm_pid;
 	int tpm_pidfd; /* -1 = no TPM */
@@ -88,8 +97,10 @@ void *client_main(void *arg);
 void client_send(struct client *c, const json_t *msg);
 
 /* guest_files.c */
-/** guest_nvram() - let the guest's uid reach the file of its UEFI variables: @g->nvram. */
-int guest_nvram(struct host *h, struct guest *g, const char *path, struct err *err);
+/** guest_expose() - let the guest's uid reach a file or directory. @ret: by which name; borrowed.
+ */
+int guest_expose(struct host *h, struct guest *g, const char *path, const char *suffix,
+		 enum exposed_kind kind, unsigned uid, const char **ret, struct err *err);
 /** guest_tpm_start() - start swtpm as @uid on state in @dir; QEMU finds it at @g->tpm_socket. It
  *  ends with QEMU, and with the thread that called this. */
 int guest_tpm_start(struct host *h, struct guest *g, const char *dir, const char *key, unsigned uid,

@@ -26,6 +26,7 @@
 #define VM_FIRMWARE_SECURE "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 #define VM_NVRAM           "/usr/share/OVMF/OVMF_VARS_4M.fd"
 #define VM_NVRAM_SECURE    "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+#define VM_DISKS_MAX       64 /* besides the first */
 #define VM_TAIL_LINES      12 /* console lines in an error */
 
 /* Environment of a vmhost process: descriptors it inherits from the client that starts it. */

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -14,7 +15,7 @@
 #include "vm/internal.h"
 
 #define STOP_GRACE_MS 60000
-#define AGENT_WAIT_MS 20000 /* an emulated guest that is busy */
+#define AGENT_WAIT_MS 10000 /* an emulated guest that is busy */
 #define REQUEST_MS    10000 /* for a client to send its request */
 #define OUTPUT_MAX    (4u << 20)
 #define SCRIPT_MAX    (1u << 20)
@@ -140,7 +141,76 @@ static int note_events(struct vm_keep *k, struct err *err)
 	return up != k->vm->agent_up ? note_running(k, err) : 0;
 }
 
-static int op_exec(struct vm_keep *k, const json_t *params, json_t **ret, struct err *err)
+/* While a command runs in the guest, which may take long: whoever asked may go, and what is
+ * watched may need care. This thread alone touches the watch and the state then. */
+struct exec_watch {
+	struct vm_keep *k;
+	int client_fd, done_fd;
+	struct cancel cancel; /* of the command */
+	int r;                /* < 0: the watch failed */
+	struct err err;
+};
+
+static void *exec_watch_main(void *arg)
+{
+	struct exec_watch *x = arg;
+
+	for (;;) {
+		struct pollfd p[] = {
+			{.fd = x->done_fd, .events = POLLIN},
+			{.fd = x->client_fd, .events = POLLRDHUP},
+			{.fd = x->k->cancel->event_fd, .events = POLLIN},
+			{.fd = x->r < 0 ? -1 : x->k->watch->fd, .events = x->k->watch->events}};
+
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+			return NULL;
+		if (p[0].revents)
+			return NULL;
+		if (p[3].revents && x->r == 0)
+			x->r = x->k->watch->ready(x->k->watch, &x->err);
+		if (p[1].revents || p[2].revents || x->r < 0) {
+			cancel_set(&x->cancel, -ECANCELED);
+			x->client_fd = -1;
+		}
+		if (p[2].revents)
+			return NULL;
+	}
+}
+
+/* vm_exec() beside such a thread. */
+static int exec_watched(struct vm_keep *k, int client_fd, struct vm_exec *e,
+			struct proc_result *res, struct err *err)
+{
+	struct exec_watch x = {.k = k,
+			       .client_fd = client_fd,
+			       .done_fd = eventfd(0, EFD_CLOEXEC),
+			       .cancel = {.event_fd = -1}};
+	pthread_t thread;
+	int r = x.done_fd < 0 ? -errno : cancel_init(&x.cancel);
+
+	if (r == 0)
+		r = -pthread_create(&thread, NULL, exec_watch_main, &x);
+	if (r == 0) {
+		e->cancel = &x.cancel;
+		r = vm_exec(k->vm, e, res, err);
+		(void) eventfd_write(x.done_fd, 1);
+		(void) pthread_join(thread, NULL);
+	} else {
+		err_set(err, r, "thread: %s", strerrordesc_np(-r));
+	}
+	closep(&x.done_fd);
+	cancel_done(&x.cancel);
+	if (x.r < 0) {
+		r = x.r;
+		err_move(err, &x.err);
+		k->watch_failed = r;
+	}
+	err_done(&x.err);
+	return r;
+}
+
+static int op_exec(struct vm_keep *k, int client_fd, const json_t *params, json_t **ret,
+		   struct err *err)
 {
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	auto_free const char **argv = NULL;
@@ -148,7 +218,6 @@ static int op_exec(struct vm_keep *k, const json_t *params, json_t **ret, struct
 	size_t n = json_array_size(args);
 	const char *script = json_str_at(params, "script");
 	struct vm_exec x = {.timeout_ms = (uint64_t) json_int_at(params, "timeoutMs", 0),
-			    .cancel = k->cancel,
 			    .out = &out};
 	struct proc_result res = {0};
 	int r;
@@ -173,7 +242,7 @@ static int op_exec(struct vm_keep *k, const json_t *params, json_t **ret, struct
 	if (r == -ETIME)
 		return err_set(err, -EAGAIN, "the guest agent is not up");
 	if (r == 0)
-		r = vm_exec(k->vm, &x, &res, err);
+		r = exec_watched(k, client_fd, &x, &res, err);
 	if (r < 0)
 		return r;
 	*ret = json_pack("{s:i, s:o}", "exitCode", res.exit_code, "output", json_string(""));
@@ -238,7 +307,7 @@ static int serve_one(struct vm_keep *k, int listen_fd)
 		return 1;
 	}
 	if (r == 0 && str_eq(op, "exec"))
-		r = op_exec(k, req, &ret, &err);
+		r = op_exec(k, fd, req, &ret, &err);
 	else if (r == 0)
 		r = err_set(&err, -EINVAL, "unknown request \"%s\"", op ? op : "");
 	if (r < 0 && err.code == 0)
@@ -265,6 +334,10 @@ static int keep_once(struct vm_keep *k, int listen_fd, struct err *err)
 	r = r > 0 && p[1].revents ? serve_one(k, listen_fd) : 0;
 	if (r != 0)
 		return r;
+	if (k->watch_failed < 0)
+		return err_set(err, k->watch_failed,
+			       "the server of its disk ended and could not be "
+			       "started anew");
 	r = note_events(k, err);
 	if (r == -ECHILD)
 		return end_guest(k, 0, NULL, err) < 0 ? -EIO : 1;

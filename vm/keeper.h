@@ -46,6 +46,7 @@ struct vm_keep {
 	struct vm_state *state;
 	struct vm_watch *watch;
 	struct cancel *cancel; /* set: shut the guest down */
+	int watch_failed;      /* internal: what @watch said while a command ran */
 	int last_fd; /* out: the connection that asked for the end, or -1: close it last */
 };
 /** vm_keep() - serve until the guest has ended, of itself or because it was told to; frees @k->vm.

@@ -8,7 +8,6 @@
 #define MEMORY_MIN_MIB 128
 #define MEMORY_MAX_MIB (1u << 20)
 #define CPUS_MAX       64
-#define DISKS_MAX      64
 
 static int set(json_t *j, const char *key, json_t *value)
 {
@@ -31,6 +30,7 @@ json_t *vm_spec_to_json(const struct vm_spec *s)
 	for (size_t i = 0; s->forwards && s->forwards[i]; i++)
 		r |= json_array_append_new(fwd, json_string(s->forwards[i]));
 	r |= set_str(j, "name", s->name);
+	r |= set_str(j, "uuid", s->uuid);
 	r |= set_str(j, "firmware", s->firmware == VM_UEFI ? "uefi" : "bios");
 	r |= set(j, "secureBoot", json_boolean(s->secure_boot));
 	r |= set_str(j, "nvram", s->nvram);
@@ -135,11 +135,14 @@ int vm_spec_check(const struct vm_spec *s, struct err *err)
 	r = check_path("overlay", s->overlay, 4095, err);
 	if (r == 0)
 		r = check_path("NBD socket", s->nbd_socket, VM_SOCKET_MAX, err);
+	if (r == 0 && s->n_data > VM_DISKS_MAX)
+		r = err_set(err, -EINVAL, "VM %s: %zu data disks, at most %d", s->name, s->n_data,
+			    VM_DISKS_MAX);
 	for (size_t i = 0; r == 0 && i < s->n_data; i++) {
 		r = check_path("data disk", s->data[i].overlay, 4095, err);
-		if (r == 0 && s->data[i].lun >= DISKS_MAX)
+		if (r == 0 && s->data[i].lun >= VM_DISKS_MAX)
 			r = err_set(err, -EINVAL, "VM %s: LUN %u, at most %d", s->name,
-				    s->data[i].lun, DISKS_MAX - 1);
+				    s->data[i].lun, VM_DISKS_MAX - 1);
 	}
 	if (r == 0 && s->nvram)
 		r = check_path("UEFI variables", s->nvram, 4095, err);

@@ -46,6 +46,7 @@ struct vm_disk {
 
 struct vm_spec {
 	const char *name; /* <= 12 characters, unique on the host */
+	const char *uuid; /* of the machine, as the guest sees it; NULL = a new one each time */
 	enum vm_firmware firmware;
 	bool secure_boot;       /* UEFI only: Microsoft's keys enrolled */
 	const char *nvram;      /* UEFI only: file that keeps its variables (vm_nvram_create()), or
@@ -91,9 +92,9 @@ int vm_seed_create(const char *path, const char *instance_id, const char *hostna
 int vm_nvram_create(const char *path, bool secure_boot, struct err *err);
 
 /** vm_start() - define and start; returns once QEMU runs, journalled as a process. The guest lives
- *  as long as @ret: the end of this process, however it comes, ends the guest. Overlay and seed are
- *  handed to QEMU as descriptors, so their directories may be closed to its uid; the NBD socket
- *  must be reachable by any uid. One thread at a time uses a struct vm. */
+ *  as long as @ret: the end of this process, however it comes, ends the guest. Its files belong to
+ *  QEMU's uid meanwhile, under names of their own: their directories may be closed to it; the NBD
+ *  socket must be reachable by any uid. One thread at a time uses a struct vm. */
 int vm_start(struct vm_host *h, const struct vm_spec *spec, struct vm **ret, struct err *err);
 /** vm_wait_agent() - until the guest agent answers a ping. -ETIME after @timeout_ms with the last
  *  console lines in @err; -ECHILD when the guest ended. Stages ("firmware", "bootloader", "kernel",

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
+#define DISK_SLOT 0x11
+
 int xml_escape(struct buf *out, const char *s)
 {
 	const unsigned char *p = (const unsigned char *) s;
@@ -74,91 +76,11 @@ static int put_os(const struct vm_domain_config *c, struct buf *b)
 	return r;
 }
 
-/* The overlay and the seed come as descriptors (groups "overlay" and "seed"): QEMU's uid needs no
- * way through the directories above them. The backing node is named here, so what the overlay's
- * own header says about it is not looked at. */
-static int put_overlay(const struct vm_domain_config *c, const char *overlay, const char *group,
-		       const char *nbd_export, struct buf *b)
-{
-	int r;
-
-	buf_addf(b,
-		 "  <disk type='file' device='disk'>\n"
-		 "   <driver name='qemu' type='qcow2' cache='%s' discard='unmap'"
-		 " detect_zeroes='unmap'/>\n",
-		 c->durable ? "writeback" : "unsafe");
-	r = put(b, "   <source file='", overlay, "'");
-	if (r < 0)
-		return r;
-	buf_addf(b,
-		 " fdgroup='%s'/>\n   <backingStore type='network'>\n    <format type='raw'/>\n"
-		 "    <source protocol='nbd'",
-		 group);
-	if (nbd_export && nbd_export[0]) {
-		r = put(b, " name='", nbd_export, "'");
-		if (r < 0)
-			return r;
-	}
-	r = put(b, ">\n     <host transport='unix' socket='", c->nbd_socket, "'/>\n");
-	if (c->reconnect_s)
-		buf_addf(b, "     <reconnect delay='%u'/>\n", c->reconnect_s);
-	buf_addstr(b, "    </source>\n    <backingStore/>\n   </backingStore>\n");
-	return r < 0 ? r : buf_err(b);
-}
-
-/* "vda", ... "vdz", "vdaa": as Linux counts. */
-static void put_target(struct buf *b, unsigned n)
-{
-	if (n >= 26)
-		buf_addf(b, "   <target dev='vd%c%c' bus='virtio'/>\n", 'a' + n / 26 - 1,
-			 'a' + n % 26);
-	else
-		buf_addf(b, "   <target dev='vd%c' bus='virtio'/>\n", 'a' + n);
-}
-
-static int put_data(const struct vm_domain_config *c, struct buf *b)
-{
-	for (size_t i = 0; i < c->n_data; i++) {
-		const struct vm_disk *d = &c->data[i];
-		char group[16];
-		int r;
-
-		(void) snprintf(group, sizeof(group), "data%u", d->lun);
-		r = put_overlay(c, d->overlay, group, d->nbd_export, b);
-		if (r < 0)
-			return r;
-		put_target(b, (unsigned) i + 2);
-		buf_addf(b, "   <serial>lun%u</serial>\n  </disk>\n", d->lun);
-	}
-	return buf_err(b);
-}
-
-static int put_disks(const struct vm_domain_config *c, struct buf *b)
-{
-	int r = put_overlay(c, c->overlay, "overlay", c->nbd_export, b);
-
-	if (r < 0)
-		return r;
-	buf_addstr(b, "   <target dev='vda' bus='virtio'/>\n   <boot order='1'/>\n  </disk>\n");
-	r = put_data(c, b);
-	if (r < 0 || !c->seed)
-		return r;
-	return put(b,
-		   "  <disk type='file' device='disk'>\n"
-		   "   <driver name='qemu' type='raw' cache='unsafe'/>\n   <source file='",
-		   c->seed,
-		   "' fdgroup='seed'/>\n   <backingStore/>\n   <target dev='vdb' bus='virtio'/>\n"
-		   "   <readonly/>\n  </disk>\n");
-}
-
 static int put_devices(const struct vm_domain_config *c, struct buf *b)
 {
 	int r;
 
 	buf_addstr(b, " <devices>\n  <emulator>/usr/bin/qemu-system-x86_64</emulator>\n");
-	r = put_disks(c, b);
-	if (r < 0)
-		return r;
 	buf_addstr(b, "  <controller type='usb' model='none'/>\n");
 	r = put(b, "  <serial type='unix'><source mode='bind' path='", c->console_socket,
 		"'/><target port='0'/></serial>\n");
@@ -178,6 +100,100 @@ static int put_devices(const struct vm_domain_config *c, struct buf *b)
 	}
 	return buf_addstr(b, " </devices>\n");
 }
+
+/* ---- Disks: on QEMU's command line, as libvirt does not know all that an NBD client can do ----
+ */
+
+/* One argument of QEMU's. */
+static int put_arg(struct buf *b, const char *value)
+{
+	return put(b, "  <qemu:arg value='", value, "'/>\n");
+}
+
+static int put_node(struct buf *b, json_t *node)
+{
+	auto_json json_t *stolen = node;
+	auto_free char *text = node ? json_compact(node) : NULL;
+	int r = text ? put_arg(b, "-blockdev") : -ENOMEM;
+
+	return r < 0 ? r : put_arg(b, text);
+}
+
+/* Eight to a slot, in the order of the guest's names for them; the slots lie above those that
+ * libvirt gives out. */
+static int put_device(struct buf *b, unsigned index, const char *more)
+{
+	auto_free char *text = strf("virtio-blk-pci,bus=pcie.0,addr=0x%x.0x%x,multifunction=on,"
+				    "drive=disk%u,id=virtio-disk%u%s",
+				    DISK_SLOT + index / 8, index % 8, index, index, more);
+	int r = text ? put_arg(b, "-device") : -ENOMEM;
+
+	return r < 0 ? r : put_arg(b, text);
+}
+
+static json_t *cache_json(const struct vm_domain_config *c)
+{
+	return json_pack("{s:b, s:b}", "direct", 0, "no-flush", !c->durable);
+}
+
+/* The backing node is named here, so what the overlay's own header says about it is not looked at.
+ */
+static int put_overlay(const struct vm_domain_config *c, unsigned index, const char *overlay,
+		       const char *nbd_export, const char *more, struct buf *b)
+{
+	auto_json json_t *base =
+		json_pack("{s:s, s:{s:s, s:s}, s:s, s:o, s:b}", "driver", "nbd", "server", "type",
+			  "unix", "path", c->nbd_socket, "export", nbd_export ? nbd_export : "",
+			  "node-name", json_strf("base%u", index), "read-only", 1);
+	int r = base ? 0 : -ENOMEM;
+
+	if (r == 0 && c->reconnect_s &&
+	    json_object_set_new(base, "reconnect-delay", json_integer(c->reconnect_s)) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = put_node(b, json_incref(base));
+	if (r == 0)
+		r = put_node(b, json_pack("{s:s, s:s, s:o, s:o, s:s}", "driver", "file", "filename",
+					  overlay, "node-name", json_strf("file%u", index), "cache",
+					  cache_json(c), "discard", "unmap"));
+	if (r == 0)
+		r = put_node(b, json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:s}", "driver", "qcow2",
+					  "node-name", json_strf("disk%u", index), "file",
+					  json_strf("file%u", index), "backing",
+					  json_strf("base%u", index), "cache", cache_json(c),
+					  "discard", "unmap", "detect-zeroes", "unmap"));
+	return r < 0 ? r : put_device(b, index, more);
+}
+
+static int put_seed(const struct vm_domain_config *c, unsigned index, struct buf *b)
+{
+	int r = put_node(b, json_pack("{s:s, s:s, s:o, s:b}", "driver", "file", "filename", c->seed,
+				      "node-name", json_strf("file%u", index), "read-only", 1));
+
+	if (r == 0)
+		r = put_node(b, json_pack("{s:s, s:o, s:o, s:b}", "driver", "raw", "node-name",
+					  json_strf("disk%u", index), "file",
+					  json_strf("file%u", index), "read-only", 1));
+	return r < 0 ? r : put_device(b, index, "");
+}
+
+static int put_disks(const struct vm_domain_config *c, struct buf *b)
+{
+	int r = put_overlay(c, 0, c->overlay, c->nbd_export, ",bootindex=1", b);
+
+	if (r == 0 && c->seed)
+		r = put_seed(c, 1, b);
+	for (size_t i = 0; r == 0 && i < c->n_data; i++) {
+		const struct vm_disk *d = &c->data[i];
+		char serial[32];
+
+		(void) snprintf(serial, sizeof(serial), ",serial=lun%u", d->lun);
+		r = put_overlay(c, (unsigned) i + 2, d->overlay, d->nbd_export, serial, b);
+	}
+	return r;
+}
+
+/* ---- The rest of the command line ----------------------------------------------------------- */
 
 /* QEMU splits option values at commas; a doubled comma stands for one. */
 static int add_qemu_value(struct buf *b, const char *s)
@@ -200,13 +216,16 @@ static int put_commandline(const struct vm_domain_config *c, struct buf *b)
 	const char *start = c->http_forward ? "allow" : "deny";
 	const json_t *f;
 	size_t i;
-	int r;
+	int r = 0;
 
 	buf_addf(b,
 		 " <qemu:commandline>\n  <qemu:arg value='-sandbox'/>\n"
 		 "  <qemu:arg value='on,obsolete=deny,elevateprivileges=%s,spawn=%s,"
 		 "resourcecontrol=deny'/>\n",
 		 start, start);
+	r = put_disks(c, b);
+	if (r < 0)
+		return r;
 	if (c->network) {
 		buf_addstr(&net, "user,id=net0");
 		if (c->isolated || c->http_forward)
@@ -267,7 +286,7 @@ int vm_domain_xml(const struct vm_domain_config *c, struct buf *out, struct err 
 			 c->uid, c->gid);
 	r = put_commandline(c, out);
 	if (r < 0)
-		return err_set(err, r, "domain %s: network options cannot be written in XML",
+		return err_set(err, r, "domain %s: its disks or network cannot be written in XML",
 			       c->name);
 	r = buf_addstr(out, "</domain>\n");
 	if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `kiln image`: reads hostile bytes with as few rights as the kernel can leave it. Single-threaded.
+ * `kiln imagereader`: reads hostile bytes with as few rights as the kernel can leave it. Single-threaded.
  */
 #include <fcntl.h>
 #include <grp.h>

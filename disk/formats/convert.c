@@ -47,7 +47,7 @@ static int confined(const char *verb, int in, int out, struct cancel *cancel, js
 		    struct err *err)
 {
 	char in_text[12], out_text[12];
-	const char *const argv[] = {proc_self_exe(),           "image", verb, in_text,
+	const char *const argv[] = {proc_self_exe(),           "imagereader", verb, in_text,
 				    out < 0 ? NULL : out_text, NULL};
 	int fds[2] = {fcntl(in, F_DUPFD_CLOEXEC, 3), out < 0 ? -1 : fcntl(out, F_DUPFD_CLOEXEC, 3)};
 	struct buf text = BUF_INIT(ANSWER_MAX);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Foreign images in a process of their own. `kiln image` gets one file, and for a copy a second
- * one, as descriptors; before it looks at a byte it gives up root, every further descriptor, and by
- * seccomp every system call but reading, writing and memory. So what a hostile image may reach is
- * those two files and one line of output.
+ * Foreign images in a process of their own. `kiln imagereader` gets one file, and for a copy a
+ * second one, as descriptors; before it looks at a byte it gives up root, every further descriptor,
+ * and by seccomp every system call but reading, writing and memory. So what a hostile image may
+ * reach is those two files and one line of output.
  */
 #ifndef KILN_DISK_FORMATS_CONVERT_H
 #define KILN_DISK_FORMATS_CONVERT_H
@@ -13,7 +13,7 @@
 
 #define IMAGE_MEMORY_MAX (192u << 20) /* private memory of that process */
 
-/** image_main() - the role; argv[0] is "image":
+/** image_main() - the role; argv[0] is "imagereader", a word of no command:
  *	image tables IN		what is it, and are its tables good?
  *	image check IN		also: is what is compressed in it whole?
  *	image copy IN OUT	and its disk into OUT, an empty file, holes kept; a disk that lies

@@ -259,6 +259,31 @@ static void a_killed_vmhost_takes_its_guest_along(void **state)
 	place_done(&p);
 }
 
+/* A new file on top of the disk while the guest runs, in a directory that its uid cannot reach. */
+static void a_disk_takes_a_snapshot(void **state)
+{
+	auto_err struct err err = ERR_INIT;
+	auto_free char *dir = path_join(*state, "closed"), *next = path_join(dir, "next.qcow2");
+	struct vm_host *h = NULL;
+	struct vm *vm = NULL;
+	struct place p;
+	struct vm_spec s;
+
+	place_init(&p, *state, false);
+	assert_int_equal(file_mkdir_p(dir, 0700, NULL), 0);
+	assert_int_equal(vm_overlay_create(next, NULL, NULL, 1 << 20, NULL), 0);
+	s = spec_of(&p);
+	assert_int_equal(vm_host_open(p.dir, p.journal, &h, NULL), 0);
+	if (vm_start(h, &s, &vm, &err) < 0 ||
+	    vm_call(vm, "snapshot", json_pack("{s:s}", "path", next), 60000, NULL, NULL, &err) < 0)
+		fail_msg("%s", err_str(&err));
+	assert_int_equal(kill(vm->qemu, 0), 0);
+	assert_int_equal(vm_stop(vm, 0, NULL), 0);
+	vm_host_close(h);
+	assert_int_equal(file_rm_rf(dir, NULL), 0);
+	place_done(&p);
+}
+
 /* The process whose arguments hold both texts; 0 = none. */
 static pid_t find_process(const char *a, const char *b)
 {
@@ -501,6 +526,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(waiting_can_be_ended),
 		cmocka_unit_test(a_lost_client_takes_its_guest_along),
 		cmocka_unit_test(a_killed_vmhost_takes_its_guest_along),
+		cmocka_unit_test(a_disk_takes_a_snapshot),
 		cmocka_unit_test(a_guest_ends_with_its_tpm),
 		cmocka_unit_test(a_tpms_key_is_sealed),
 		cmocka_unit_test(a_bad_disk_is_an_error),

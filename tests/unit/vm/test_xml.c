@@ -61,13 +61,15 @@ static void bios_guest(void **state)
 	assert_int_equal(vm_domain_xml(&c, &b, NULL), 0);
 	has(&b, "<domain type='qemu'");
 	has(&b, "<bios useserial='yes'/>");
-	has(&b, "<source protocol='nbd' name='00ff'>");
-	has(&b, "<host transport='unix' socket='/r/nbd.sock'/>");
+	has(&b, "&quot;path&quot;:&quot;/r/nbd.sock&quot;");
+	has(&b, "&quot;export&quot;:&quot;00ff&quot;");
+	has_not(&b, "reconnect-delay");
+	has_not(&b, "<disk");
 	has(&b, "spawn=deny");
 	has_not(&b, "efi");
 	has_not(&b, "-netdev");
 	has_not(&b, "seclabel");
-	has_not(&b, "vdb");
+	has_not(&b, "drive=disk1");
 	has_not(&b, "<tpm");
 }
 
@@ -91,8 +93,29 @@ static void secure_boot_guest(void **state)
 	has(&b, "<label>+64100:+36</label>");
 	has(&b, "<tpm model='tpm-crb'><backend type='external'>");
 	has(&b, "path='/r/web.tpm'");
-	has(&b, "fdgroup='seed'");
+	has(&b, "&quot;filename&quot;:&quot;/d/seed&quot;");
+	has(&b, "addr=0x11.0x1,multifunction=on,drive=disk1");
 	has(&b, "host-passthrough");
+}
+
+static void data_disks(void **state)
+{
+	auto_buf struct buf b = BUF_INIT(65536);
+	struct vm_domain_config c = plain();
+	const struct vm_disk data[] = {{.overlay = "/d/0", .nbd_export = "aa", .lun = 0},
+				       {.overlay = "/d/63", .nbd_export = "bb", .lun = 63}};
+
+	c.data = data;
+	c.n_data = ARRAY_SIZE(data);
+	c.reconnect_s = 60;
+	c.durable = true;
+	assert_int_equal(vm_domain_xml(&c, &b, NULL), 0);
+	has(&b, "&quot;reconnect-delay&quot;:60");
+	has(&b, "&quot;export&quot;:&quot;bb&quot;");
+	has(&b, "drive=disk0,id=virtio-disk0,bootindex=1");
+	has(&b, "addr=0x11.0x3,multifunction=on,drive=disk3,id=virtio-disk3,serial=lun63");
+	has(&b, "&quot;no-flush&quot;:false");
+	has_not(&b, "drive=disk1,"); /* no seed */
 }
 
 static void variables_that_are_kept(void **state)
@@ -156,7 +179,12 @@ static void hostile_paths_stay_text(void **state)
 	assert_int_equal(vm_domain_xml(&c, &b, NULL), 0);
 	has_not(&b, "<evil");
 	buf_clear(&b);
-	c.overlay = "/d/\n";
+	c.overlay = "/d/\n\"}"; /* in JSON */
+	assert_int_equal(vm_domain_xml(&c, &b, NULL), 0);
+	has(&b, "/d/\\n\\&quot;}&quot;");
+	buf_clear(&b);
+	c.nvram = "/d/\n";
+	c.uefi = true;
 	assert_int_equal(vm_domain_xml(&c, &b, &err), -EINVAL);
 	assert_non_null(strstr(err_str(&err), "web"));
 }
@@ -168,6 +196,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_xml_cannot_hold),
 		cmocka_unit_test(bios_guest),
 		cmocka_unit_test(secure_boot_guest),
+		cmocka_unit_test(data_disks),
 		cmocka_unit_test(variables_that_are_kept),
 		cmocka_unit_test(secure_boot_off),
 		cmocka_unit_test(networks),
