@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `kiln imagereader`: reads hostile bytes with as few rights as the kernel can leave it. Single-threaded.
+ * `kiln imagereader`: reads hostile bytes with as few rights as the kernel can leave it.
+ * Single-threaded.
  */
 #include <fcntl.h>
 #include <grp.h>

@@ -6,7 +6,8 @@
  * the file, no byte of the file is used twice, unknown features are refused.
  *
  * image_read() finds the one format that the content is, checks all of its tables and hands on
- * where the disk's data is. The process that calls it on hostile bytes is `kiln imagereader` (sandbox.h).
+ * where the disk's data is. The process that calls it on hostile bytes is `kiln imagereader`
+ * (sandbox.h).
  */
 #ifndef KILN_DISK_FORMATS_READ_H
 #define KILN_DISK_FORMATS_READ_H

@@ -80,6 +80,21 @@ static const char *own(struct harness *h)
 	return json_str_at(h->app->admin, "subscriptionId");
 }
 
+/* A VM of such an id; its job is not run. */
+static void put_vm(struct harness *h, const char *group, const char *field, const char *id,
+		   const char *name, int status)
+{
+	auto_free char *path = strf("%s/providers/Microsoft.Compute/virtualMachines/v", group);
+	auto_free char *image =
+		strf("%.*s%s%s", (int) (strchr(id, '%') - id), id, name, strchr(id, '%') + 2);
+	auto_free char *body =
+		strf("{'location':'eastus','properties':{'hardwareProfile':{'vmSize':"
+		     "'Standard_B1s'},'storageProfile':{'imageReference':{'%s':'%s'}}}}",
+		     field, image);
+
+	assert_int_equal(start(h, "PUT", path, "2024-07-01", body), status);
+}
+
 static void share(struct harness *h, const char *body)
 {
 	expect_ok(h, "POST", G "/share", V23, body);
@@ -199,6 +214,9 @@ static void only_what_is_shared_is_seen(void **state)
 	expect_error(h, "PUT", "@disks/d", "2022-07-02", body, 404, "GalleryImageNotFound",
 		     "properties.creationData.galleryImageReference.sharedGalleryImageId");
 	free(body);
+	put_vm(h, "/subscriptions/" OTHER "/resourceGroups/g", "sharedGalleryImageId",
+	       "/SharedGalleries/%s/Images/def/Versions/1.0.0", name, 201);
+	put_vm(h, "~", "sharedGalleryImageId", "/SharedGalleries/%s/Images/def", name, 404);
 	share(h, "{'operationType':'Reset'}");
 	assert_int_equal(get(h, OTHER, "eastus", rest), 404);
 	expect_ok(h, "PATCH", G, V23, "{'properties':{'sharingProfile':{'permissions':'Groups'}}}");
@@ -247,6 +265,9 @@ static void community(void **state)
 		    name);
 	expect_ok(h, "PUT", "@galleries/gal/images/def/versions/3.0.0", V23, body);
 	free(body);
+	put_vm(h, "~", "communityGalleryImageId", "/CommunityGalleries/%s/Images/def", name, 201);
+	assert_string_equal(text_at(h, "properties.storageProfile.imageReference.exactVersion"),
+			    "3.0.0");
 	expect_error(h, "DELETE", G, V23, NULL, 409, "CannotDeleteResource", NULL);
 	free(name);
 }

@@ -189,6 +189,30 @@ static void states_without_a_keeper(void **state)
 	assert_string_equal(h->code, "AuthenticationFailed");
 }
 
+/* What is specialized brings its own accounts. */
+static void a_specialized_image_takes_no_profile(void **state)
+{
+	struct harness *h = *state;
+	char *body;
+
+	expect_ok(h, "PUT", "@disks/blank", "2022-07-02",
+		  "{'location':'eastus','properties':{'creationData':{'createOption':'Empty'},"
+		  "'diskSizeGB':1,'osType':'Linux'}}");
+	body = strf("{'location':'eastus','properties':{'hyperVGeneration':'V2','storageProfile':"
+		    "{'osDisk':{'osType':'Linux','osState':'Specialized','managedDisk':{'id':'%s'}"
+		    "}}}}",
+		    text_at(h, "id"));
+	expect_ok(h, "PUT", "@images/blank", API, body);
+	free(body);
+	expect_ok(h, "GET", "@images/blank", API, NULL);
+	body = strf("'id':'%s'", text_at(h, "id"));
+	put_vm(h, vm_body(body, ",'osProfile':{'adminUsername':'ada'," KEYS "}"), 400,
+	       "InvalidParameter", "properties.osProfile");
+	put_vm(h, vm_body(body, ",'securityProfile':{'securityType':'TrustedLaunch'}"), 201, "",
+	       NULL);
+	free(body);
+}
+
 static void sizes(void **state)
 {
 	struct harness *h = *state;
@@ -212,6 +236,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(secrets_are_neither_kept_nor_shown, harness_setup,
 						harness_teardown),
 		cmocka_unit_test_setup_teardown(states_without_a_keeper, harness_setup,
+						harness_teardown),
+		cmocka_unit_test_setup_teardown(a_specialized_image_takes_no_profile, harness_setup,
 						harness_teardown),
 		cmocka_unit_test_setup_teardown(sizes, harness_setup, harness_teardown),
 	};
