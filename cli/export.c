@@ -8,6 +8,7 @@
 #include "cli/ref.h"
 #include "cli/verbs.h"
 #include "providers/app.h"
+#include "providers/place.h"
 #include "providers/step_source.h"
 
 #include <fcntl.h>
@@ -24,7 +25,9 @@ int image_options_parse(struct cli *cli, const struct cli_args *args, struct ima
 	if (ret->to_stdout && cli->json)
 		return err_set(err, -EINVAL,
 			       "--json and a disk on standard output exclude each other");
-	ret->format = format_find(name ? name : "raw", err);
+	if (!name)
+		name = ret->place ? ret->place->format : "raw";
+	ret->format = format_find(name, err);
 	return ret->format ? 0 : -EINVAL;
 }
 
@@ -86,6 +89,35 @@ static void facts_of(const struct image_source *s, const char *name, struct form
 	ret->tpm = ret->uefi;
 }
 
+/* What a place lacks: said, and refused when nothing could run there. */
+static int check_place(struct cli *cli, struct app *app, const struct place *place,
+		       const struct image_source *src, bool anyway, struct err *err)
+{
+	const char *generation = json_str_at(src->facts, "hyperVGeneration");
+	auto_json json_t *found = NULL;
+	const json_t *one, *bad = NULL;
+	size_t i;
+	int r = place_check(app->store, (unsigned) src->region, &src->disk, place,
+			    generation ? generation : "V1", &found, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(found, i, one)
+	{
+		if (json_bool_at(one, "fatal", false) && !bad)
+			bad = one;
+		else
+			cli_note(cli, "%s: %s: %s", place->name, json_str_at(one, "check"),
+				 json_str_at(one, "text"));
+	}
+	if (!bad || anyway)
+		return 0;
+	err_set(err, -EINVAL, "not for %s: %s: %s", place->name, json_str_at(bad, "check"),
+		json_str_at(bad, "text"));
+	err_hint(err, "--anyway writes it nevertheless");
+	return -EINVAL;
+}
+
 /* "debian-12-1.0.0" of a version, the last name of anything else. */
 static char *name_of(const char *id)
 {
@@ -110,6 +142,8 @@ static int export_version(struct cli *cli, const struct cli_args *args, struct a
 
 	if (r == 0)
 		r = step_source_load(app, id, cli_opt(args, "--region"), &src, err);
+	if (r == 0 && o->place)
+		r = check_place(cli, app, o->place, &src, cli_flag(args, "--anyway"), err);
 	if (r < 0)
 		return r;
 	name = name_of(src.id);
@@ -137,11 +171,13 @@ static int run_version_export(struct cli *cli, const struct cli_args *args)
 	auto_err struct err e = ERR_INIT;
 	int64_t start = time_mono_ns();
 	struct image_options o = {0};
+	const char *where = cli_opt(args, "--for");
 	struct disk_ref disk;
 	struct app *app;
 	uint64_t bytes = 0;
 
-	if (image_options_parse(cli, args, &o, &e) < 0)
+	o.place = where ? place_find(where, &e) : NULL;
+	if ((where && !o.place) || image_options_parse(cli, args, &o, &e) < 0)
 		return cli_usage(cli, "version export: %s", err_str(&e));
 	if (cli_app(cli, &app) < 0)
 		return EXIT_FAILED;
@@ -152,6 +188,8 @@ static int run_version_export(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option export_options[] = {
 	IMAGE_OPTIONS,
+	{"--for", 0, "PLACE", "azure, azurestack, hyperv, vmware or kvm: its format, and checks"},
+	{"--anyway", 0, NULL, "also where the place could not boot it"},
 	{"--group", 'g', "GROUP", "resource group of the gallery (default: search all)"},
 	{"--region", 0, "REGION", "read the disk from this region"},
 	{NULL},
@@ -169,7 +207,10 @@ const struct cli_command cmd_version_export = {
 		"Formats: raw, raw.zst, raw.gz, qcow2 (zstd), qcow2-zlib, vhd (fixed, whole MiB), "
 		"vhd-dynamic,\n"
 		"vhdx, vmdk (streamOptimized), ova. docs/formats.md tells more.\n\n"
+		"--for checks the image for a place: generation, size, agent, serial console, "
+		"driver.\n\n"
 		"Examples:\n"
+		"  kiln version export golden/debian-12/latest --for azure -o debian.vhd\n"
 		"  kiln version export golden/debian-12/latest --format vhdx -o debian.vhdx\n"
 		"  kiln version export golden/debian-12/1.0.0 --format vmdk -o - | ssh host 'cat > "
 		"d.vmdk'",

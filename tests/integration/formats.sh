@@ -79,7 +79,7 @@ for f in vhd vhd-dynamic; do
 	check "huge-as-$f-is-refused" status 3 store export huge "$T/no" --format $f
 done
 refused_leaves_nothing() {
-	[ ! -e "$T/no" ] && [ -z "$(ls -A "$T" | grep '^\.kiln-tmp-')" ]
+	[ ! -e "$T/no" ] && ! compgen -G "$T/.kiln-tmp-*" >/dev/null
 }
 check refused-leaves-nothing refused_leaves_nothing
 check unknown-format status 3 store export fs "$T/no" --format vdi
@@ -121,7 +121,7 @@ killed() {
 		rm -f "$T/killed"
 		"$KILN" store export --store "$S" fs "$T/killed" --format vmdk &
 		pid=$!
-		while kill -0 $pid 2>/dev/null && [ -z "$(ls -A "$T" | grep '^\.kiln-tmp-')" ]; do :; done
+		while kill -0 $pid 2>/dev/null && ! compgen -G "$T/.kiln-tmp-*" >/dev/null; do :; done
 		kill -9 $pid 2>/dev/null
 		wait $pid 2>/dev/null
 		[ -e "$T/killed" ] || break
@@ -187,6 +187,22 @@ distributes() {
 		same "file://$T/baked.vhd" "$("$KILN" template outputs vhd -g golden --json | jq -r '.[].properties.artifactUri | values')"
 }
 check distributes-a-vhd distributes
+# ---- For a place ----
+W=golden/debian-12/7.0.0
+for_place() { # PLACE DRIVER
+	"$KILN" version export $W --for "$1" -o "$T/placed" 2>"$T/lacks" && qemu-img info -f "$2" "$T/placed" >/dev/null
+}
+check for-azure for_place azure vpc
+check for-hyperv for_place hyperv vhdx
+check for-vmware for_place vmware vmdk
+check for-vmware-lacks-a-driver grep -q 'vmware: driver: ' "$T/lacks"
+check for-kvm for_place kvm qcow2
+not_for_stack() {
+	rm -f "$T/placed"
+	status 3 "$KILN" version export $W --for azurestack -o "$T/placed" --json >"$T/lacks" &&
+		grep -q 'generation 1' "$T/lacks" && [ ! -e "$T/placed" ]
+}
+check for-azurestack-not-generation-2 not_for_stack
 check nothing-left nothing_left
 
 # ---- Hostile ----
