@@ -121,10 +121,11 @@ static int check_place(struct cli *cli, struct app *app, const struct place *pla
 /* "debian-12-1.0.0" of a version, the last name of anything else. */
 static char *name_of(const char *id)
 {
-	const char *version = strrchr(id, '/'), *images = strstr(id, "/images/");
+	const char *version = id ? strrchr(id, '/') : NULL;
+	const char *images = id ? strstr(id, "/images/") : NULL;
 
 	if (!version)
-		return strdup(id);
+		return strdup(id ? id : "image");
 	if (images && strstr(images, "/versions/"))
 		return strf("%.*s-%s", (int) strcspn(images + 8, "/"), images + 8, version + 1);
 	return strdup(version + 1);

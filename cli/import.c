@@ -81,7 +81,7 @@ static int find(struct cli *cli, const char *typed, struct input *in, char **ret
 		r = image_convert(in->fd, tmp_dir(), IMAGE_TABLES, &cli->cancel, &f, err);
 	if (r < 0)
 		return err_ctx(err, r, "%s", typed);
-	*ret = file_uri(in->path);
+	*ret = in->path ? file_uri(in->path) : NULL;
 	return *ret ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 

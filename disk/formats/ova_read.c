@@ -183,7 +183,7 @@ static int ova_read(const struct reading *rd, struct err *err)
 	}
 	if (r == 0 && !disk)
 		r = image_refuse(err, "it has no disk (.vmdk)");
-	if (r < 0)
+	if (r < 0 || !disk)
 		return r;
 	inner.view.base += disk->at;
 	inner.view.bytes = disk->n;

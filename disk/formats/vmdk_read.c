@@ -34,19 +34,26 @@ struct descriptor {
 	uint64_t sectors;
 };
 
+/* RW SECTORS SPARSE "NAME"; the name is of this very file and means nothing here. */
 static int extent_line(struct descriptor *d, const char *line, struct err *err)
 {
-	unsigned long long n = 0;
-	int used = 0;
+	static const char kind[] = " SPARSE \"";
+	char *end = NULL;
+	size_t name;
 
 	if (d->extent)
 		return image_refuse(err, "descriptor: more than one extent");
-	if (sscanf(line, "RW %llu SPARSE \"%*[^\"]\"%n", &n, &used) != 1 || used == 0 ||
-	    line[used] != '\0')
+	errno = 0;
+	if (str_starts(line, "RW ") && line[3] >= '0' && line[3] <= '9')
+		d->sectors = strtoull(line + 3, &end, 10);
+	if (!end || errno || !str_starts(end, kind))
+		return image_refuse(err, "descriptor: extent '%.80s', one RW SPARSE expected",
+				    line);
+	name = strcspn(end + sizeof(kind) - 1, "\"");
+	if (strcmp(end + sizeof(kind) - 1 + name, "\"") != 0)
 		return image_refuse(err, "descriptor: extent '%.80s', one RW SPARSE expected",
 				    line);
 	d->extent = true;
-	d->sectors = n;
 	return 0;
 }
 
