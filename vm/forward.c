@@ -44,10 +44,8 @@ int vm_forward_main(const char *socket)
 	bool in_open = true;
 	int r = wire_connect(socket, &fd);
 
-	if (r < 0) {
-		(void) fprintf(stderr, "kiln vmhost: %s: %s\n", socket, strerrordesc_np(-r));
-		return 1;
-	}
+	if (r < 0)
+		return 1; /* not a word: standard error leads to the guest too */
 	for (;;) {
 		struct pollfd p[2] = {{.fd = in_open ? STDIN_FILENO : -1, .events = POLLIN},
 				      {.fd = fd, .events = POLLIN}};
