@@ -178,7 +178,7 @@ static void *exec_watch_main(void *arg)
 }
 
 /* vm_exec() beside such a thread. */
-static int exec_watched(struct vm_keep *k, int client_fd, struct vm_exec *e,
+static int exec_watched(struct vm_keep *k, int client_fd, const struct vm_exec *e,
 			struct proc_result *res, struct err *err)
 {
 	struct exec_watch x = {.k = k,
@@ -191,8 +191,10 @@ static int exec_watched(struct vm_keep *k, int client_fd, struct vm_exec *e,
 	if (r == 0)
 		r = -pthread_create(&thread, NULL, exec_watch_main, &x);
 	if (r == 0) {
-		e->cancel = &x.cancel;
-		r = vm_exec(k->vm, e, res, err);
+		struct vm_exec run = *e;
+
+		run.cancel = &x.cancel;
+		r = vm_exec(k->vm, &run, res, err);
 		(void) eventfd_write(x.done_fd, 1);
 		(void) pthread_join(thread, NULL);
 	} else {
