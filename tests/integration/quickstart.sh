@@ -19,6 +19,13 @@ check "nothing is left behind" nothing_left
 check "a second bake exits 0" status 0 "$KILN" bake examples/golden-debian/template.json -g golden
 check "a second bake runs no step" same "0" "$(jq -s '[.[] | select(.type == "step.done" and .cached == false
 	and .stage != "source" and .stage != "verify")] | length' "$T/again.jsonl")"
+
+# Its validators' boot left a boot profile, so that a version that asks for one needs no boot of its own.
+cp -r examples/golden-debian "$T/golden"
+jq '.properties.optimize = {vmBoot: {state: "Enabled"}}' examples/golden-debian/template.json >"$T/golden/optimized.json"
+check "optimize.vmBoot" bash -c "'$KILN' bake '$T/golden/optimized.json' -g golden --name golden-optimized --json >'$T/optimized.jsonl'"
+check "finds the profile that the validators' boot recorded" jq -se '[.[] | select(.type == "step.done" and .stage == "optimize")]
+	| length == 1 and .[0].kind == "BootProfile" and .[0].cached and .[0].chunks > 100' "$T/optimized.jsonl"
 digest() {
 	jq -er .properties.kiln.disk.digest "$1" || echo "no digest in $1"
 }
