@@ -44,8 +44,14 @@ struct work {
 
 static int limit(int what, uint64_t n)
 {
-	const struct rlimit l = {n, n};
+	struct rlimit l;
 
+	/* Never over what the caller is held to: that takes the right that was given up. */
+	if (getrlimit(what, &l) < 0)
+		return -errno;
+	if (n < l.rlim_max)
+		l.rlim_max = n;
+	l.rlim_cur = l.rlim_max;
 	return setrlimit(what, &l) < 0 ? -errno : 0;
 }
 
