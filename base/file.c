@@ -30,6 +30,10 @@ const struct sys sys_real = {
 	.unlinkat = unlinkat,
 	.mkdirat = mkdirat,
 	.ftruncate = ftruncate,
+	.fchmod = fchmod,
+	.fchmodat = fchmodat,
+	.fstatat = fstatat,
+	.readdir = readdir,
 };
 
 static _Atomic(const struct sys *) sys_in_force = &sys_real;
@@ -185,7 +189,7 @@ static int write_temporary(int dirfd, const char *name, const void *data, size_t
 
 	if (fd < 0)
 		return -errno;
-	if (fchmod(fd, mode & 07777) < 0) /* the umask may have taken bits */
+	if (sys_get()->fchmod(fd, mode & 07777) < 0) /* the umask may have taken bits */
 		return -errno;
 	r = file_pwrite_full(fd, data, n, 0);
 	if (r == 0 && sys_get()->fsync(fd) < 0)

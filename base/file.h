@@ -7,6 +7,7 @@
 #ifndef KILN_BASE_FILE_H
 #define KILN_BASE_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -26,6 +27,10 @@ struct sys {
 	int (*unlinkat)(int dirfd, const char *name, int flags);
 	int (*mkdirat)(int dirfd, const char *name, mode_t mode);
 	int (*ftruncate)(int fd, off_t len);
+	int (*fchmod)(int fd, mode_t mode);
+	int (*fchmodat)(int dirfd, const char *name, mode_t mode, int flags);
+	int (*fstatat)(int dirfd, const char *name, struct stat *st, int flags);
+	struct dirent *(*readdir)(DIR *dir); /* NULL with errno 0 at the end */
 };
 extern const struct sys sys_real;
 /** sys_get() - the table in force. sys_use() - set it (tests; NULL = real). Process-wide. */

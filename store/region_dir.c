@@ -159,7 +159,7 @@ static int dir_stat(struct region *g, const char *key, uint64_t *ret_bytes, stru
 
 	if (r < 0)
 		return r;
-	if (fstatat(d->dirfd, key, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (sys_get()->fstatat(d->dirfd, key, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_set(err, -errno, "%s", strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "not a regular file");
@@ -170,11 +170,12 @@ static int dir_stat(struct region *g, const char *key, uint64_t *ret_bytes, stru
 static int list_dir(struct region_dir *d, const char *rel, unsigned depth, region_list_fn *fn,
 		    void *arg, struct err *err)
 {
+	const struct sys *sys = sys_get();
 	auto_dir DIR *dp = NULL;
 	struct dirent *de;
 	int fd, r = 0;
 
-	fd = openat(d->dirfd, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	fd = sys->openat(d->dirfd, rel, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return errno == ENOENT ? 0
 				       : err_set(err, -errno, "cannot list: %s", strerror(errno));
@@ -184,7 +185,7 @@ static int list_dir(struct region_dir *d, const char *rel, unsigned depth, regio
 		(void) close(fd);
 		return err_set(err, r, "cannot list: %s", strerror(-r));
 	}
-	while (r >= 0 && (errno = 0, de = readdir(dp))) {
+	while (r >= 0 && (errno = 0, de = sys->readdir(dp))) {
 		char key[REGION_KEY_MAX];
 		struct stat st;
 		int n;
@@ -194,7 +195,7 @@ static int list_dir(struct region_dir *d, const char *rel, unsigned depth, regio
 		n = snprintf(key, sizeof(key), "%s/%s", rel, de->d_name);
 		if (n < 0 || (size_t) n >= sizeof(key))
 			continue; /* no name of ours */
-		if (fstatat(d->dirfd, key, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (sys->fstatat(d->dirfd, key, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 			if (errno == ENOENT)
 				continue; /* removed meanwhile */
 			return err_set(err, -errno, "%s: %s", key, strerror(errno));
@@ -296,7 +297,7 @@ static int make_parents(struct region_dir *d, const char *key, struct err *err)
 			if (errno != EEXIST)
 				return err_set(err, -errno, "cannot make %s: %s", part,
 					       strerror(errno));
-		} else if (fchmodat(d->dirfd, part, DIR_MODE, 0) < 0) {
+		} else if (sys->fchmodat(d->dirfd, part, DIR_MODE, 0) < 0) {
 			/* mkdir ignores the set-group-id bit in its mode. */
 			return err_set(err, -errno, "cannot set the mode of %s: %s", part,
 				       strerror(errno));
@@ -477,7 +478,7 @@ static int dir_put_commit(struct region_put *rp, const char *key, bool replace, 
 
 	if (r >= 0)
 		r = writable(d, err);
-	if (r >= 0 && fchmod(p->fd, FILE_MODE) < 0)
+	if (r >= 0 && sys->fchmod(p->fd, FILE_MODE) < 0)
 		r = err_set(err, -errno, "cannot set the mode: %s", strerror(errno));
 	if (r >= 0 && sys->fsync(p->fd) < 0) {
 		r = err_set(err, -errno, "cannot sync: %s", strerror(errno));

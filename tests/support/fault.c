@@ -78,6 +78,26 @@ static int fault_ftruncate(int fd, off_t len)
 	return sys_due() ? -1 : sys_real.ftruncate(fd, len);
 }
 
+static int fault_fchmod(int fd, mode_t mode)
+{
+	return sys_due() ? -1 : sys_real.fchmod(fd, mode);
+}
+
+static int fault_fchmodat(int dirfd, const char *name, mode_t mode, int flags)
+{
+	return sys_due() ? -1 : sys_real.fchmodat(dirfd, name, mode, flags);
+}
+
+static int fault_fstatat(int dirfd, const char *name, struct stat *st, int flags)
+{
+	return sys_due() ? -1 : sys_real.fstatat(dirfd, name, st, flags);
+}
+
+static struct dirent *fault_readdir(DIR *dir)
+{
+	return sys_due() ? NULL : sys_real.readdir(dir);
+}
+
 static const struct sys sys_faulty = {
 	.openat = fault_openat,
 	.pread = fault_pread,
@@ -88,6 +108,10 @@ static const struct sys sys_faulty = {
 	.unlinkat = fault_unlinkat,
 	.mkdirat = fault_mkdirat,
 	.ftruncate = fault_ftruncate,
+	.fchmod = fault_fchmod,
+	.fchmodat = fault_fchmodat,
+	.fstatat = fault_fstatat,
+	.readdir = fault_readdir,
 };
 
 const struct sys *fault_nth(unsigned n, int error, bool *armed)
@@ -223,6 +247,26 @@ static int any_ftruncate(int fd, off_t len)
 	return any_sys_due() ? -1 : sys_real.ftruncate(fd, len);
 }
 
+static int any_fchmod(int fd, mode_t mode)
+{
+	return any_sys_due() ? -1 : sys_real.fchmod(fd, mode);
+}
+
+static int any_fchmodat(int dirfd, const char *name, mode_t mode, int flags)
+{
+	return any_sys_due() ? -1 : sys_real.fchmodat(dirfd, name, mode, flags);
+}
+
+static int any_fstatat(int dirfd, const char *name, struct stat *st, int flags)
+{
+	return any_sys_due() ? -1 : sys_real.fstatat(dirfd, name, st, flags);
+}
+
+static struct dirent *any_readdir(DIR *dir)
+{
+	return any_sys_due() ? NULL : sys_real.readdir(dir);
+}
+
 const struct sys *fault_any(unsigned n, int error, bool for_ever)
 {
 	static const struct sys table = {
@@ -235,6 +279,10 @@ const struct sys *fault_any(unsigned n, int error, bool for_ever)
 		.unlinkat = any_unlinkat,
 		.mkdirat = any_mkdirat,
 		.ftruncate = any_ftruncate,
+		.fchmod = any_fchmod,
+		.fchmodat = any_fchmodat,
+		.fstatat = any_fstatat,
+		.readdir = any_readdir,
 	};
 
 	any_error = error;

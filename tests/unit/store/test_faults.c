@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <lmdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -33,6 +35,7 @@ struct how {
 	int error;
 	bool for_ever;
 	bool alloc;
+	bool lmdb;
 };
 
 static int fixture(void **state)
@@ -52,9 +55,69 @@ static int fixture_end(void **state)
 	return 0;
 }
 
+/* The linker sends the lookup's calls of LMDB here (--wrap). */
+static struct {
+	atomic_uint calls;
+	unsigned n; /* 0 = none fails */
+	int error;
+	bool for_ever;
+} lmdb;
+
+static int lmdb_due(void)
+{
+	unsigned i = atomic_fetch_add(&lmdb.calls, 1) + 1;
+
+	return lmdb.n > 0 && (i == lmdb.n || (lmdb.for_ever && i > lmdb.n)) ? lmdb.error : 0;
+}
+
+#define LMDB_CALL(name, params, args)                                                              \
+	int __real_##name params;                                                                  \
+	int __wrap_##name params;                                                                  \
+	int __wrap_##name params                                                                   \
+	{                                                                                          \
+		int due_ = lmdb_due();                                                             \
+                                                                                                   \
+		return due_ ? due_ : __real_##name args;                                           \
+	}
+
+LMDB_CALL(mdb_env_create, (MDB_env * *e), (e))
+LMDB_CALL(mdb_env_open, (MDB_env * e, const char *p, unsigned f, mdb_mode_t m), (e, p, f, m))
+LMDB_CALL(mdb_env_set_mapsize, (MDB_env * e, size_t n), (e, n))
+LMDB_CALL(mdb_env_info, (MDB_env * e, MDB_envinfo *i), (e, i))
+LMDB_CALL(mdb_txn_begin, (MDB_env * e, MDB_txn *p, unsigned f, MDB_txn **t), (e, p, f, t))
+LMDB_CALL(mdb_dbi_open, (MDB_txn * t, const char *n, unsigned f, MDB_dbi *d), (t, n, f, d))
+LMDB_CALL(mdb_get, (MDB_txn * t, MDB_dbi d, MDB_val *k, MDB_val *v), (t, d, k, v))
+LMDB_CALL(mdb_put, (MDB_txn * t, MDB_dbi d, MDB_val *k, MDB_val *v, unsigned f), (t, d, k, v, f))
+LMDB_CALL(mdb_del, (MDB_txn * t, MDB_dbi d, MDB_val *k, MDB_val *v), (t, d, k, v))
+LMDB_CALL(mdb_drop, (MDB_txn * t, MDB_dbi d, int del), (t, d, del))
+LMDB_CALL(mdb_cursor_open, (MDB_txn * t, MDB_dbi d, MDB_cursor **c), (t, d, c))
+LMDB_CALL(mdb_cursor_get, (MDB_cursor * c, MDB_val *k, MDB_val *v, MDB_cursor_op o), (c, k, v, o))
+
+/* A commit that fails has ended the transaction. */
+int __real_mdb_txn_commit(MDB_txn *t);
+int __wrap_mdb_txn_commit(MDB_txn *t);
+int __wrap_mdb_txn_commit(MDB_txn *t)
+{
+	int e = lmdb_due();
+
+	if (e)
+		mdb_txn_abort(t);
+	return e ? e : __real_mdb_txn_commit(t);
+}
+
+static void arm_lmdb(unsigned n, int error, bool for_ever)
+{
+	lmdb.n = n;
+	lmdb.error = error;
+	lmdb.for_ever = for_ever;
+	atomic_store(&lmdb.calls, 0);
+}
+
 static void arm(const struct how *h)
 {
-	if (h->alloc)
+	if (h->lmdb)
+		arm_lmdb(h->n, h->error, h->for_ever);
+	else if (h->alloc)
 		fault_alloc_any(h->n, h->for_ever);
 	else
 		sys_use(fault_any(h->n, h->error, h->for_ever));
@@ -78,8 +141,11 @@ static int faulted(const struct trial *t, const struct trial_op *op, const char 
 		(void) alarm(HANG_S);
 		arm(h);
 		r = trial_run(t, op, store, &e);
-		calls = h->alloc ? fault_alloc_any_calls() : fault_any_calls();
+		calls = h->lmdb    ? atomic_load(&lmdb.calls)
+			: h->alloc ? fault_alloc_any_calls()
+				   : fault_any_calls();
 		fault_alloc_any(0, false);
+		arm_lmdb(0, 0, false);
 		sys_use(NULL);
 		(void) !write(p[1], &calls, sizeof(calls));
 		if (r < 0 && err_str(&e)[0] == '\0' && !h->alloc)
@@ -99,7 +165,11 @@ static unsigned bad;
 static void complain(const struct trial_op *op, const struct how *h, const char *what)
 {
 	bad++;
-	print_error("%s, %s %u %s %s: %s\n", op->name, h->alloc ? "allocation" : "call", h->n,
+	print_error("%s, %s %u %s %s: %s\n", op->name,
+		    h->lmdb    ? "LMDB call"
+		    : h->alloc ? "allocation"
+			       : "call",
+		    h->n,
 		    h->alloc   ? "fails"
 		    : h->error ? strerrorname_np(h->error)
 			       : "short",
@@ -199,6 +269,24 @@ static void every_call_may_fail(void **state)
 	assert_int_equal(bad, 0);
 }
 
+/* A lookup that cannot be read or written costs time or ends in an error, never content. */
+static void every_call_of_the_lookup_may_fail(void **state)
+{
+	static const struct how kinds[] = {
+		{.lmdb = true, .error = EIO},
+		{.lmdb = true, .error = EIO, .for_ever = true},
+		{.lmdb = true, .error = ENOSPC},
+		{.lmdb = true, .error = ENOMEM},
+	};
+	unsigned trials = 0;
+
+	bad = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		trials += sweep(*state, kinds[i], SYS_TRIALS);
+	print_message("%u faults of the lookup\n", trials);
+	assert_int_equal(bad, 0);
+}
+
 static void every_allocation_may_fail(void **state)
 {
 	unsigned trials = 0;
@@ -214,6 +302,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_call_may_fail, fixture, fixture_end),
+		cmocka_unit_test_setup_teardown(every_call_of_the_lookup_may_fail, fixture,
+						fixture_end),
 		cmocka_unit_test_setup_teardown(every_allocation_may_fail, fixture, fixture_end),
 	};
 
