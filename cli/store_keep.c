@@ -17,6 +17,9 @@
 	}
 #define HEALERS_MAX 16
 
+#define BUSY_MS      30000
+#define BUSY_STEP_MS 500
+
 static const struct cli_option store_option[] = {STORE_OPTION, STORE_KEY_OPTIONS, {NULL}};
 static const struct cli_option gc_options[] = {
 	STORE_OPTION,
@@ -80,6 +83,22 @@ static void gc_text(const char *region, bool dry, const struct store_gc_result *
 	(void) printf("\n");
 }
 
+/* The idle worker collects and recompresses in slices of seconds: it is waited for. */
+static int collect(struct cli *cli, struct store_cmd *c, unsigned region, bool dry,
+		   struct store_gc_result *ret)
+{
+	struct pollfd p = {.fd = cli->cancel.event_fd, .events = POLLIN};
+	int r = store_gc(c->store, region, dry, &cli->cancel, ret, &c->err);
+
+	for (int ms = 0; r == -EBUSY && ms < BUSY_MS && !cancel_check(&cli->cancel);
+	     ms += BUSY_STEP_MS) {
+		(void) poll(&p, 1, BUSY_STEP_MS);
+		err_done(&c->err);
+		r = store_gc(c->store, region, dry, &cli->cancel, ret, &c->err);
+	}
+	return r;
+}
+
 static int run_gc(struct cli *cli, const struct cli_args *args)
 {
 	bool dry = cli_flag(args, "--dry-run");
@@ -94,7 +113,7 @@ static int run_gc(struct cli *cli, const struct cli_args *args)
 	for (unsigned i = 0; r >= 0 && (name = store_region_name(c.store, i)); i++) {
 		struct store_gc_result g;
 
-		r = store_gc(c.store, i, dry, &cli->cancel, &g, &c.err);
+		r = collect(cli, &c, i, dry, &g);
 		if (r < 0)
 			(void) err_ctx(&c.err, r, "region %s", name);
 		else if (!cli->json)

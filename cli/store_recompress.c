@@ -23,7 +23,8 @@ static int one_region(struct store_cmd *c, struct cli *cli, unsigned region, int
 	const char *name = store_region_name(c->store, region);
 	struct store_recompress_result k;
 	char before[16], after[16];
-	int r = store_recompress(c->store, region, level, rate, &cli->cancel, c->progress, &k,
+	const struct store_budget budget = {.max_bytes_per_s = rate};
+	int r = store_recompress(c->store, region, level, &budget, &cli->cancel, c->progress, &k,
 				 &c->err);
 
 	if (r < 0)

@@ -118,6 +118,9 @@ static int work_on(struct working *w, struct app *a, struct err *err)
 		.chores = tick,
 		.chores_arg = &ticking,
 		.chores_ms = TICK_MS,
+		.idle = app_idle,
+		.idle_arg = a,
+		.idle_ms = IDLE_MS,
 	};
 	auto_fd int wake = -1;
 	int r = settings_read(a->config, &set, err);

@@ -46,7 +46,11 @@ struct app {
 	int64_t seal_due_ns; /* of the monotonic clock: the next one, if there are more */
 	unsigned ticks;      /* chores.h; of the one thread that does them */
 
-	int64_t cache_swept_us;    /* when step_cache_chore() last swept; of the chores' thread */
+	int64_t cache_swept_us; /* when step_cache_chore() last swept; of the chores' thread */
+	struct {
+		unsigned place;    /* that is being compressed harder */
+		bool condemned;    /* something was replaced there */
+	} idle;                    /* of app_idle() */
 	bool serving;              /* app_open_serving(): no store, no journal */
 	bool created;              /* this call made the data directory */
 	char *owner_name;          /* what @owner.name points to */

@@ -15,4 +15,18 @@ void app_tick(void *app);
  *  are logged; the next round tries again. Several workers may do it at once. */
 void app_chores(void *app);
 
+#define IDLE_MS 600000 /* without a job before app_idle() begins */
+
+/**
+ * app_idle() - one slice of what can wait: packs that were written quickly are compressed harder,
+ * region after region, and collection gives the space back
+ * @app: struct app; one caller at a time
+ * @stop: ends it soon
+ *
+ * At most limits.recompressMegabytesPerSecond (0 = nothing is done). Other collectors wait for
+ * seconds at most, since a slice is small and a pause of its length follows. Failures are logged.
+ * Return: ms until it should be called again; an hour when all is done.
+ */
+int app_idle(void *app, struct cancel *stop);
+
 #endif

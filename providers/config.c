@@ -45,6 +45,7 @@ static const struct conf_key conf_limits[] = {
 	{"compressionLevel", CONF_INT, .min = 1, .max = 19},
 	{"databaseConnections", CONF_INT, .min = 1, .max = 256},
 	{"replicationMegabytesPerSecond", CONF_INT, .min = 1, .max = 1 << 20},
+	{"recompressMegabytesPerSecond", CONF_INT, .min = 0, .max = 1 << 20},
 	{NULL},
 };
 static const struct conf_key conf_fetch[] = {

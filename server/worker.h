@@ -14,6 +14,12 @@ struct worker_config {
 	void (*chores)(void *arg); /* called at the beginning and every @chores_ms; NULL = none */
 	void *chores_arg;
 	int chores_ms;
+	/* What may be done when there has been nothing else to do for @idle_ms, in a thread of the
+	 * lowest priority; it tells after how many ms it wants to be called again. @stop is set
+	 * when a job may have come, and at the end. */
+	int (*idle)(void *arg, struct cancel *stop); /* NULL = none */
+	void *idle_arg;
+	int idle_ms;
 	int wake_fd;           /* datagram socket, or -1; stays the caller's */
 	struct cancel *cancel; /* set: stop. -ESHUTDOWN: jobs are handed back, due for anybody;
 				  another reason cancels them */

@@ -367,6 +367,28 @@ static bool mostly_dead(const struct pack_mark *m)
 	return m->live_frames > 0 && m->live_bytes < m->row->bytes / DEAD_NUMERATOR;
 }
 
+static bool to_be_moved(const struct gc *g, const struct pack_mark *m, size_t small)
+{
+	return collectable(g, m) &&
+	       (mostly_dead(m) ||
+		(small >= SMALL_COUNT && m->live_frames > 0 && m->row->bytes < SMALL_BYTES));
+}
+
+/* What is moved is as hard compressed as the least of it. */
+static unsigned least_effort(const struct gc *g, size_t small)
+{
+	unsigned least = UINT8_MAX, one;
+
+	for (size_t i = 0; i < g->rows.n; i++) {
+		if (!to_be_moved(g, &g->marks[i], small))
+			continue;
+		if (pack_effort(&g->s->regions[g->region], &g->marks[i].row->id, &one) < 0)
+			one = 0;
+		least = one < least ? one : least;
+	}
+	return least;
+}
+
 /* Moves what is left of mostly dead packs, and the content of many small ones, together. */
 static int rewrite(struct gc *g, struct err *err)
 {
@@ -380,14 +402,14 @@ static int rewrite(struct gc *g, struct err *err)
 	if (g->dry_run)
 		return 0;
 	r = session_writer(g->ss, g->region, &w, err);
-	if (r >= 0)
+	if (r >= 0) {
 		writer_replace(w);
+		writer_effort(w, (int) least_effort(g, small));
+	}
 	for (size_t i = 0; i < g->rows.n && r >= 0; i++) {
 		struct pack_mark *m = &g->marks[i];
 
-		if (!collectable(g, m) ||
-		    !(mostly_dead(m) ||
-		      (small >= SMALL_COUNT && m->live_frames > 0 && m->row->bytes < SMALL_BYTES)))
+		if (!to_be_moved(g, m, small))
 			continue;
 		r = cancel_check(g->cancel);
 		if (r < 0)

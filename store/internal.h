@@ -94,6 +94,9 @@ void pack_index_done(struct pack_index *x);
 int pack_index_load(struct store_region *g, const struct pack_id *id, struct pack_index *ret,
 		    struct err *err);
 
+/** pack_effort() - with how much effort a pack's frames were compressed, by its header. */
+int pack_effort(struct store_region *g, const struct pack_id *id, unsigned *ret);
+
 /* crypt.c: what a region's keys are for */
 #define REGION_DOMAIN_KEY "domain" /* the sealed object that says that a region is encrypted */
 

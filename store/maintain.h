@@ -35,6 +35,12 @@ struct store_gc_result {
 int store_gc(struct store *s, unsigned region, bool dry_run, struct cancel *cancel,
 	     struct store_gc_result *ret, struct err *err);
 
+/* How much one call may do; NULL or 0 = all of it. */
+struct store_budget {
+	uint64_t max_bytes_per_s; /* of packs read */
+	uint64_t max_bytes;       /* then the call ends, done with what it began */
+};
+
 struct store_recompress_result {
 	uint64_t packs;                     /* rewritten */
 	uint64_t kept;                      /* tried with this level or a higher one before */
@@ -44,14 +50,13 @@ struct store_recompress_result {
 
 /**
  * store_recompress() - packs that were written with less effort anew, at zstd level @level (1-19)
- * @max_bytes_per_s: of packs read; 0 = no limit
  *
  * By the collector's rules: the new pack is durable and in the lookup before the old one is
  * condemned, and what a session relies on stays; two rounds of store_gc() then give the space
  * back. Resumable: run it again. Return: 0; -EBUSY (a collection runs); the cancel reason; or
  * another -errno.
  */
-int store_recompress(struct store *s, unsigned region, int level, uint64_t max_bytes_per_s,
+int store_recompress(struct store *s, unsigned region, int level, const struct store_budget *budget,
 		     struct cancel *cancel, const struct progress *p,
 		     struct store_recompress_result *ret, struct err *err);
 

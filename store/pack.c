@@ -152,3 +152,19 @@ int pack_index_load(struct store_region *sr, const struct pack_id *id, struct pa
 	}
 	return 0;
 }
+
+int pack_effort(struct store_region *sr, const struct pack_id *id, unsigned *ret)
+{
+	uint8_t raw[PACK_HEADER_BYTES];
+	struct pack_header h = {0};
+	char key[REGION_KEY_MAX];
+	int r;
+
+	pack_key_of(id, key);
+	r = region_get(sr->region, key, 0, raw, sizeof(raw), NULL);
+	if (r >= 0)
+		r = pack_header_parse(raw, &h, NULL);
+	if (r >= 0)
+		*ret = h.effort;
+	return r;
+}

@@ -18,7 +18,7 @@ struct recompress {
 	struct store *s;
 	unsigned region;
 	int level;
-	uint64_t max_bytes_per_s;
+	struct store_budget budget;
 	struct cancel *cancel;
 	const struct progress *progress;
 	struct store_recompress_result *ret;
@@ -37,22 +37,6 @@ struct pack_job {
 	pthread_mutex_t lock; /* guards next */
 	uint32_t next;
 };
-
-static int read_effort(struct recompress *w, const struct pack_id *id, unsigned *ret)
-{
-	uint8_t raw[PACK_HEADER_BYTES];
-	struct pack_header h = {0};
-	char key[REGION_KEY_MAX];
-	int r;
-
-	pack_key_of(id, key);
-	r = region_get(w->s->regions[w->region].region, key, 0, raw, sizeof(raw), NULL);
-	if (r >= 0)
-		r = pack_header_parse(raw, &h, NULL);
-	if (r >= 0)
-		*ret = h.effort;
-	return r;
-}
 
 /* A frame's bytes proven, and encoded anew where that is smaller. Deltas are moved as they are:
  * whoever reads one proves it. */
@@ -118,9 +102,10 @@ static int obey_rate(struct recompress *w, struct err *err)
 	int64_t due, now;
 	int r = 0;
 
-	if (w->max_bytes_per_s == 0)
+	if (w->budget.max_bytes_per_s == 0)
 		return 0;
-	due = w->start_ns + (int64_t) ((double) w->read_bytes / (double) w->max_bytes_per_s * 1e9);
+	due = w->start_ns +
+	      (int64_t) ((double) w->read_bytes / (double) w->budget.max_bytes_per_s * 1e9);
 	while (r == 0 && (now = time_mono_ns()) < due) {
 		(void) poll(&pfd, 1, (int) ((due - now) / 1000000 % 1000) + 1);
 		r = cancel_check(w->cancel);
@@ -153,7 +138,7 @@ static int one_pack(struct recompress *w, const struct pack_row *row, struct err
 	struct pack_job j = {.w = w};
 	auto_err struct err own = ERR_INIT;
 	unsigned effort;
-	int r = read_effort(w, &row->id, &effort);
+	int r = pack_effort(&w->s->regions[w->region], &row->id, &effort);
 
 	if (r >= 0 && effort >= (unsigned) w->level) {
 		w->ret->kept++;
@@ -196,7 +181,7 @@ static int by_seq(const void *a, const void *b)
 static int all_packs(struct recompress *w, struct err *err)
 {
 	auto_rows struct row_list rows = {0};
-	int r = rows_load(w->s, w->region, &rows, err);
+	int r = rows_load(w->s, w->region, &rows, err), end = 0;
 
 	if (r >= 0 && rows.n > 0)
 		qsort(rows.v, rows.n, sizeof(*rows.v), by_seq);
@@ -206,16 +191,19 @@ static int all_packs(struct recompress *w, struct err *err)
 		/* What a root came to rely on since the beginning is not cold. */
 		if (rows.v[i].state != PACK_PRESENT || rows.v[i].stamp >= w->epoch)
 			continue;
+		if (w->budget.max_bytes && w->read_bytes >= w->budget.max_bytes)
+			break;
 		r = session_renew(w->ss, err);
 		if (r >= 0)
 			r = one_pack(w, &rows.v[i], err);
 	}
-	if (r >= 0)
-		r = end_batch(w, err);
-	return r;
+	/* Who is stopped keeps what is done. */
+	if (r >= 0 || cancel_check(w->cancel) < 0)
+		end = end_batch(w, r < 0 ? NULL : err);
+	return r < 0 ? r : end;
 }
 
-int store_recompress(struct store *s, unsigned region, int level, uint64_t max_bytes_per_s,
+int store_recompress(struct store *s, unsigned region, int level, const struct store_budget *budget,
 		     struct cancel *cancel, const struct progress *p,
 		     struct store_recompress_result *ret, struct err *err)
 {
@@ -223,7 +211,7 @@ int store_recompress(struct store *s, unsigned region, int level, uint64_t max_b
 		.s = s,
 		.region = region,
 		.level = level,
-		.max_bytes_per_s = max_bytes_per_s,
+		.budget = budget ? *budget : (struct store_budget){0},
 		.cancel = cancel,
 		.progress = p,
 		.ret = ret,

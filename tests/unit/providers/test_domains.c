@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "providers/catalog_rebuild.h"
+#include "providers/chores.h"
 #include "store/maintain.h"
 
 #define KEY    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -177,7 +178,7 @@ static void places_are_kept(void **state)
 	readable(h, "eastus-gold");
 	assert_int_equal(store_rebuild_index(h->app->store, at, &n, NULL), 0);
 	assert_true(n > 0);
-	assert_int_equal(store_recompress(h->app->store, at, 9, 0, NULL, NULL, &rc, NULL), 0);
+	assert_int_equal(store_recompress(h->app->store, at, 9, NULL, NULL, NULL, &rc, NULL), 0);
 	assert_true(rc.packs > 0);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(store_gc(h->app->store, at, false, NULL, &g, NULL), 0);
@@ -193,6 +194,32 @@ static void places_are_kept(void **state)
 		assert_int_equal(store_gc(h->app->store, at, false, NULL, &g, NULL), 0);
 	assert_int_equal(usage(h, "eastus-gold", "packs"), 0);
 	assert_true(usage(h, "eastus", "packs") > 0);
+}
+
+/* The idle worker's slices, until nothing is left to do for now. */
+static void idle_compresses_harder(void **state)
+{
+	struct harness *h = *state;
+	struct cancel stop = {.event_fd = -1};
+	struct store_recompress_result rc;
+	static const char *const places[] = {"eastus", "westeurope", "eastus-gold",
+					     "westeurope-gold"};
+	unsigned calls = 0;
+
+	publish_both(h);
+	assert_int_equal(cancel_init(&stop), 0);
+	while (app_idle(h->app, &stop) < 3600000)
+		assert_true(calls++ < 100);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		assert_int_equal(store_recompress(h->app->store, place(h, places[i]), 15, NULL,
+						  NULL, NULL, &rc, NULL),
+				 0);
+		assert_int_equal(rc.packs, 0); /* all were done */
+		assert_true(rc.kept > 0);
+		check_place(h, places[i], STORE_CHECK_READ_DATA, 0);
+	}
+	readable(h, "eastus-gold");
+	cancel_done(&stop);
 }
 
 static void a_lost_database(void **state)
@@ -246,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(content_is_apart, with_key, harness_teardown),
 		cmocka_unit_test_setup_teardown(places_are_kept, with_key, harness_teardown),
+		cmocka_unit_test_setup_teardown(idle_compresses_harder, with_key, harness_teardown),
 		cmocka_unit_test_setup_teardown(a_lost_database, with_key, harness_teardown),
 		cmocka_unit_test_setup_teardown(what_is_refused, with_key, harness_teardown),
 	};

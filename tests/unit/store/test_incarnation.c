@@ -123,7 +123,7 @@ static void refuses(struct fixture *f)
 
 	assert_int_equal(publish(f, "third", 9000, &d), -ESTALE);
 	assert_int_equal(store_gc(f->s, 0, false, NULL, &g, NULL), -ESTALE);
-	assert_int_equal(store_recompress(f->s, 0, 9, 0, NULL, NULL, &rc, NULL), -ESTALE);
+	assert_int_equal(store_recompress(f->s, 0, 9, NULL, NULL, NULL, &rc, NULL), -ESTALE);
 	assert_int_equal(store_gc(f->s, 1, false, NULL, &g, NULL), 0); /* the other one is fine */
 }
 

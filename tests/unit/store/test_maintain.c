@@ -506,13 +506,13 @@ static void cold_packs_are_compressed_harder(void **state)
 	struct disk_ref d = add(f->s, in, "base");
 	struct store_gc_result g;
 
-	assert_int_equal(store_recompress(f->s, 0, 0, 0, NULL, NULL, &a, NULL), -EINVAL);
-	assert_int_equal(store_recompress(f->s, 0, 20, 0, NULL, NULL, &a, NULL), -EINVAL);
-	assert_ok(store_recompress(f->s, 0, 9, 0, NULL, NULL, &a, &e), e);
+	assert_int_equal(store_recompress(f->s, 0, 0, NULL, NULL, NULL, &a, NULL), -EINVAL);
+	assert_int_equal(store_recompress(f->s, 0, 20, NULL, NULL, NULL, &a, NULL), -EINVAL);
+	assert_ok(store_recompress(f->s, 0, 9, NULL, NULL, NULL, &a, &e), e);
 	assert_int_equal(a.packs, 1);
 	assert_true(a.bytes_after < a.bytes_before);
 	/* Nothing is done twice, and the new packs stay. */
-	assert_ok(store_recompress(f->s, 0, 9, 0, NULL, NULL, &b, &e), e);
+	assert_ok(store_recompress(f->s, 0, 9, NULL, NULL, NULL, &b, &e), e);
 	assert_int_equal(b.packs, 0);
 	assert_int_equal(b.kept, 1);
 	for (unsigned i = 0; i < 2; i++)

@@ -184,7 +184,7 @@ static int do_recompress(const struct trial *t, struct store *s, struct err *err
 {
 	struct store_recompress_result k;
 
-	return store_recompress(s, 0, 9, 0, NULL, NULL, &k, err);
+	return store_recompress(s, 0, 9, NULL, NULL, NULL, &k, err);
 }
 
 static int do_rebuild(const struct trial *t, struct store *s, struct err *err)
