@@ -137,8 +137,8 @@ static int parents_first(const void *a, const void *b)
 
 static const struct arm_type *type_of(const char *name)
 {
-	static const char *const kept[] = {TYPE_GALLERY,      TYPE_DEFINITION, TYPE_VERSION,
-					   TYPE_SOFT_DELETED, TYPE_APP,        TYPE_APP_VERSION};
+	static const char *const kept[] = {TYPE_GALLERY, TYPE_DEFINITION,  TYPE_VERSION,
+					   TYPE_APP,     TYPE_APP_VERSION, (TYPE_SOFT_DELETED)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (name && str_eq_nocase(name, kept[i]))

@@ -329,7 +329,7 @@ int template_explain(struct app *a, const char *id, const json_t *doc, const jso
 	auto_arm_id struct arm_id parsed = {0};
 	const struct bake_host host = {&t, template_resolve, NULL, NULL};
 	struct bake_options o;
-	struct bake_env env;
+	struct bake_env env = {0};
 	char run_id[UUID_STR_LEN];
 	int r;
 
@@ -357,7 +357,7 @@ static int run_engine(struct template_run *t, struct err *err)
 	const struct bake_options o =
 		run_options(t->job->params, t->run_id, t->job->id->text, t->job->who);
 	auto_json json_t *record = NULL;
-	struct bake_env env;
+	struct bake_env env = {0};
 	struct tee tee;
 	int r = template_env(t->app, t->location, &env, err);
 

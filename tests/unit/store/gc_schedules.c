@@ -339,7 +339,8 @@ static void do_recompress(unsigned me)
 {
 	auto_err struct err e = ERR_INIT;
 	struct store_recompress_result k;
-	int r = store_recompress(w.store[me], 0, (int) (3 + sched_below(3)), NULL, NULL, NULL, &k, &e);
+	int r = store_recompress(w.store[me], 0, (int) (3 + sched_below(3)), NULL, NULL, NULL, &k,
+				 &e);
 
 	expect(me, "recompress", r, -EBUSY, &e);
 	if (r >= 0 && k.damaged > 0)

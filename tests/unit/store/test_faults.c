@@ -282,7 +282,7 @@ static void every_call_of_the_lookup_may_fail(void **state)
 
 	bad = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
-		trials += sweep(*state, kinds[i], SYS_TRIALS);
+		trials += sweep(*state, kinds[i], SYS_TRIALS / 2);
 	print_message("%u faults of the lookup\n", trials);
 	assert_int_equal(bad, 0);
 }
