@@ -269,24 +269,6 @@ static void every_call_may_fail(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* A lookup that cannot be read or written costs time or ends in an error, never content. */
-static void every_call_of_the_lookup_may_fail(void **state)
-{
-	static const struct how kinds[] = {
-		{.lmdb = true, .error = EIO},
-		{.lmdb = true, .error = EIO, .for_ever = true},
-		{.lmdb = true, .error = ENOSPC},
-		{.lmdb = true, .error = ENOMEM},
-	};
-	unsigned trials = 0;
-
-	bad = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
-		trials += sweep(*state, kinds[i], SYS_TRIALS / 2);
-	print_message("%u faults of the lookup\n", trials);
-	assert_int_equal(bad, 0);
-}
-
 static void every_allocation_may_fail(void **state)
 {
 	unsigned trials = 0;
@@ -302,8 +284,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_call_may_fail, fixture, fixture_end),
-		cmocka_unit_test_setup_teardown(every_call_of_the_lookup_may_fail, fixture,
-						fixture_end),
 		cmocka_unit_test_setup_teardown(every_allocation_may_fail, fixture, fixture_end),
 	};
 
