@@ -544,7 +544,7 @@ static int judge(const struct azure_call *c, const struct azure_answer *a, struc
 int azure_call(struct azure_container *a, const struct azure_call *c, struct azure_answer *ret,
 	       struct err *err)
 {
-	struct azure_answer own;
+	struct azure_answer own = {0};
 	long wait = FIRST_WAIT;
 	int r = 0;
 

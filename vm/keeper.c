@@ -43,13 +43,13 @@ int vm_state_open(const char *path, struct vm_state *ret, struct err *err)
 
 int vm_state_set(struct vm_state *s, json_t *more, struct err *err)
 {
-	auto_json json_t *stolen = more;
+	auto_json json_t *changes = more; /* stolen */
 	auto_free char *text = NULL;
 	char now[ISO_MAX];
 
-	if (!more || json_object_update(s->doc, more) < 0)
+	if (!changes || json_object_update(s->doc, changes) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	if (json_object_get(more, "state") &&
+	if (json_object_get(changes, "state") &&
 	    json_object_set_new(s->doc, "since", json_string(time_iso(time_now_us(), now))) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	text = json_compact(s->doc);

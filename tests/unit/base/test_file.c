@@ -173,11 +173,11 @@ static void write_atomic_with_faults(void **state)
 		assert_int_equal(r, armed ? 0 : -EIO);
 		assert_true(armed || strstr(err_str(&e), path));
 		/* After the rename only the directory's fsync can fail. */
-		assert_true(tmp_holds(path, armed || n == 7 ? "newer" : "old"));
+		assert_true(tmp_holds(path, armed || n == 8 ? "newer" : "old"));
 		assert_int_equal(tmp_names(*state), 1);
 		assert_int_equal(tmp_fds(), fds);
 		if (armed) {
-			assert_int_equal(n, 8);
+			assert_int_equal(n, 9);
 			return;
 		}
 	}
