@@ -112,8 +112,8 @@ static int put_arg(struct buf *b, const char *value)
 
 static int put_node(struct buf *b, json_t *node)
 {
-	auto_json json_t *stolen = node;
-	auto_free char *text = node ? json_compact(node) : NULL;
+	auto_json json_t *mine = node; /* stolen */
+	auto_free char *text = mine ? json_compact(mine) : NULL;
 	int r = text ? put_arg(b, "-blockdev") : -ENOMEM;
 
 	return r < 0 ? r : put_arg(b, text);
