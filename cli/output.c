@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 
@@ -236,12 +235,12 @@ char *cli_bar(char *dst, unsigned width, uint64_t done, uint64_t total, double r
 	size_human(total, b);
 	if (rate > 0 && done < total) {
 		time_human((double) (total - done) / rate, eta);
-		(void) snprintf(dst, CLI_BAR_MAX, "[%s] %3.0f%%  %s/%s  %s/s  %s left", bar,
-				floor(part * 100), a, b, c, eta);
+		(void) snprintf(dst, CLI_BAR_MAX, "[%s] %3d%%  %s/%s  %s/s  %s left", bar,
+				(int) (part * 100), a, b, c, eta);
 	} else if (rate > 0) {
 		(void) snprintf(dst, CLI_BAR_MAX, "[%s] %3.0f%%  %s  %s/s", bar, part * 100, b, c);
 	} else {
-		(void) snprintf(dst, CLI_BAR_MAX, "[%s] %3.0f%%  %s/%s", bar, floor(part * 100), a,
+		(void) snprintf(dst, CLI_BAR_MAX, "[%s] %3d%%  %s/%s", bar, (int) (part * 100), a,
 				b);
 	}
 	return dst;

@@ -186,8 +186,10 @@ static void send_notes(struct client *c)
 static void tpm_ended(struct client *c)
 {
 	struct guest *g = c->guest;
-	bool failed = guest_tpm_failed(g);
+	bool failed = g && guest_tpm_failed(g);
 
+	if (!g)
+		return;
 	(void) proc_stop(g->tpm_pid, g->tpm_pidfd, 0); /* only reaps */
 	closep(&g->tpm_pidfd);
 	g->tpm_pidfd = -1;
