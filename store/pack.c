@@ -141,7 +141,7 @@ int pack_index_load(struct store_region *sr, const struct pack_id *id, struct pa
 	if (r >= 0)
 		r = region_get(g, key, trailer, raw, raw_n, err);
 	if (r >= 0)
-		r = pack_entries_check(head, raw, ret->n, foot, err);
+		r = pack_entries_check(head, raw, raw_n, foot, err);
 	if (r >= 0 && strange)
 		r = pack_header_parse(head, &ret->header, err); /* it is as it was written */
 	if (r >= 0)

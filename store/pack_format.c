@@ -71,14 +71,14 @@ static uint32_t raw_flags(const uint8_t *header)
 	return flags;
 }
 
-static void footer_sum(const uint8_t *header, const uint8_t *entries, uint32_t count,
+static void footer_sum(const uint8_t *header, const uint8_t *entries, size_t n,
 		       const uint8_t *footer, struct digest *ret)
 {
 	struct digest part[2];
 	uint8_t rec[PACK_HEADER_BYTES + DIGEST_BYTES + 32];
 
 	/* The entries may be large: hash them by themselves, then all parts together. */
-	sha256(entries, pack_entries_bytes(raw_flags(header), count), &part[0]);
+	sha256(entries, n, &part[0]);
 	memcpy(rec, header, PACK_HEADER_BYTES);
 	memcpy(rec + PACK_HEADER_BYTES, part[0].b, DIGEST_BYTES);
 	memcpy(rec + PACK_HEADER_BYTES + DIGEST_BYTES, footer, 32);
@@ -95,7 +95,7 @@ void pack_footer_encode(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *
 	put_le32(dst + 8, version_of(raw_flags(header)));
 	put_le32(dst + 12, count);
 	put_le64(dst + 16, trailer_offset);
-	footer_sum(header, entries, count, dst, &sum);
+	footer_sum(header, entries, pack_entries_bytes(raw_flags(header), count), dst, &sum);
 	memcpy(dst + 32, sum.b, DIGEST_BYTES);
 }
 
@@ -131,12 +131,12 @@ int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes,
 	return 0;
 }
 
-int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries,
-		       uint32_t count, const uint8_t footer[PACK_FOOTER_BYTES], struct err *err)
+int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries, size_t n,
+		       const uint8_t footer[PACK_FOOTER_BYTES], struct err *err)
 {
 	struct digest sum;
 
-	footer_sum(header, entries, count, footer, &sum);
+	footer_sum(header, entries, n, footer, &sum);
 	if (memcmp(sum.b, footer + 32, DIGEST_BYTES) != 0)
 		return err_set(err, -EBADMSG, "pack trailer: checksum is wrong");
 	return 0;
@@ -185,7 +185,8 @@ int pack_parse(const uint8_t *p, size_t n, struct pack_header *ret, pack_entry_f
 	r = pack_footer_parse(p + n - PACK_FOOTER_BYTES, n, ret->flags, &count, &trailer, err);
 	if (r < 0)
 		return r;
-	r = pack_entries_check(p, p + trailer, count, p + n - PACK_FOOTER_BYTES, err);
+	r = pack_entries_check(p, p + trailer, pack_entries_bytes(ret->flags, count),
+			       p + n - PACK_FOOTER_BYTES, err);
 	if (r == 0 && (ret->flags & PACK_FLAG_ENCRYPTED))
 		return 0;
 	for (uint32_t i = 0; i < count && r == 0; i++) {

@@ -58,9 +58,9 @@ void pack_footer_encode(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *
  *  flags of its header. */
 int pack_footer_parse(const uint8_t src[PACK_FOOTER_BYTES], uint64_t pack_bytes, uint32_t flags,
 		      uint32_t *ret_count, uint64_t *ret_offset, struct err *err);
-/** pack_entries_check() - do header, entries and footer belong together (checksum)? */
-int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries,
-		       uint32_t count, const uint8_t footer[PACK_FOOTER_BYTES], struct err *err);
+/** pack_entries_check() - do header, @n bytes of entries and footer belong together (checksum)? */
+int pack_entries_check(const uint8_t header[PACK_HEADER_BYTES], const uint8_t *entries, size_t n,
+		       const uint8_t footer[PACK_FOOTER_BYTES], struct err *err);
 /** pack_entry_parse() - @index-th entry; it must start at *@io_offset, which is moved past it. */
 int pack_entry_parse(const uint8_t *entries, uint32_t index, uint64_t trailer_offset,
 		     uint64_t *io_offset, struct pack_entry *ret, struct err *err);

@@ -16,7 +16,7 @@ const struct format *const formats[] = {
 
 const struct format *format_find(const char *name, struct err *err)
 {
-	struct buf known = BUF_INIT(1024);
+	auto_buf struct buf known = BUF_INIT(1024);
 
 	for (size_t i = 0; formats[i]; i++) {
 		if (strcmp(formats[i]->name, name) == 0)
@@ -25,7 +25,6 @@ const struct format *format_find(const char *name, struct err *err)
 	}
 	err_set(err, -EINVAL, "format '%.40s': one of %s expected", name, buf_str(&known));
 	err_target(err, "format");
-	buf_done(&known);
 	return NULL;
 }
 

@@ -98,12 +98,12 @@ kill -INT $pid
 wait $pid
 check "cancelled: exit status 4" same 4 $?
 check "cancelled: nothing is left behind" nothing_left
-conform refused "$steps"
-jq --slurpfile b "$T/booted.json" '.properties.source = $b[0].properties.source | .properties.kiln.executor = "container"' "$T/refused.json" >"$T/x" &&
-	mv "$T/x" "$T/refused.json"
-"$KILN" bake "$T/refused.json" -g golden >"$T/refused.out" 2>&1
+conform foreign-refused "$steps"
+jq --slurpfile b "$T/booted.json" '.properties.source = $b[0].properties.source | .properties.kiln.executor = "container"' "$T/foreign-refused.json" >"$T/x" &&
+	mv "$T/x" "$T/foreign-refused.json"
+"$KILN" bake "$T/foreign-refused.json" -g golden >"$T/foreign-refused.out" 2>&1
 check "a foreign disk in the container executor is refused" same 3 $?
-check "the refusal says why" grep -q 'foreign image' "$T/refused.out"
+check "the refusal says why" grep -q 'foreign image' "$T/foreign-refused.out"
 
 # Boot programs on the EFI partition are the packages' own, also after a step that changed these.
 template esp "" '[{"type":"Shell","name":"upgrade","inline":["echo upgraded >>/usr/lib/shim/mmx64.efi.signed"]}]'
