@@ -168,8 +168,9 @@ wait "$pid"
 check "a bake whose worker is told to stop: exit status 0" same 0 $?
 check "its worker has ended" status 1 kill -0 "$old"
 check "another worker began the step again" grep -q started "$T/handed.jsonl"
+run=$("$KILN" runs list --json | jq -r '[.[] | select(.properties.templateId | endswith("/handed"))][0].id')
 check "and published" same 1 "$("$KILN" rest GET "$GAL/images/debian-12/versions" --api-version 2023-07-03 |
-	jq --arg r handed '[.value[] | select(.tags.template == $r)] | length')"
+	jq --arg run "$run" '[.value[] | select(.properties.storageProfile.source.id == $run)] | length')"
 kill "$server"
 wait "$server"
 check "the server leaves nothing behind" nothing_left
