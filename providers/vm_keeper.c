@@ -539,6 +539,28 @@ static bool runs(struct app *a, const char *vm_id)
 	return state && !str_eq(json_str_at(state, "state"), "stopped");
 }
 
+/* A keeper that has said "stopped" is about to end: until then its lock is taken. */
+static int await_end(struct app *a, const char *vm_id, struct cancel *cancel, struct err *err)
+{
+	auto_free char *path = vm_run_path(a, vm_id, ".json.lock");
+	const struct timespec pause = {.tv_nsec = LOOK_NS};
+	int64_t end = time_mono_ns() + (int64_t) START_MS * 1000000;
+	int r = path ? 0 : no_memory(err);
+
+	while (r == 0 && file_exists(path)) {
+		auto_fd int fd = -1;
+
+		r = lock_file(path, LOCK_EXCLUSIVE | LOCK_NONBLOCK, &fd, NULL);
+		if (r != -EAGAIN)
+			return r < 0 ? err_set(err, r, "%s: %s", path, strerrordesc_np(-r)) : 0;
+		r = time_mono_ns() < end ? cancel_check(cancel) : -ETIME;
+		if (r < 0)
+			return err_set(err, r, "the VM's last keeper has not ended");
+		(void) nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 int vm_keeper_start(struct app *a, const char *vm_id, struct cancel *cancel, struct err *err)
 {
 	int ends[2], r, pidfd = -1;
@@ -546,6 +568,9 @@ int vm_keeper_start(struct app *a, const char *vm_id, struct cancel *cancel, str
 
 	if (runs(a, vm_id))
 		return 0;
+	r = await_end(a, vm_id, cancel, err);
+	if (r < 0)
+		return r;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "pipe: %s", strerrordesc_np(errno));
 	r = spawn(a, vm_id, ends[1], &pid, &pidfd, err);
