@@ -71,6 +71,7 @@ check plugin-reads-encrypted reads "$T/e" '{"record": true, "play": true}' key=l
 
 revives() { # the daemon dies, its user starts another
 	local got uri="nbd+unix:///?socket=$T/s" ok=
+	rm -f "$T/out"
 	"$KILN" store serve --store "$T/a" d --unix "$T/s" >"$T/out" &
 	got=$!
 	until [ -s "$T/out" ]; do kill -0 $got || return 1; sleep 0.1; done
@@ -86,10 +87,11 @@ check plugin-is-started-again revives
 
 plays() { # a profile that a client's reads left
 	local got
+	rm -f "$T/out"
 	"$KILN" store serve --store "$T/a" d --record --unix "$T/s" >"$T/out" &
 	got=$!
 	until [ -s "$T/out" ]; do kill -0 $got || return 1; sleep 0.1; done
-	nbdcopy "nbd+unix:///?socket=$T/s" null:
+	nbdcopy "nbd+unix:///?socket=$T/s" null: || return 1
 	kill -INT $got
 	wait $got || true
 	reads "$T/a" '{"play": true}' cache=2097152
