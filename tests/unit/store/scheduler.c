@@ -42,6 +42,10 @@ static struct {
 	bool running, quiet;
 } sc = {.now = MAIN};
 
+/* The actors share one thread. Any other (a reader's, that reads ahead) does its own work and
+ * leaves the schedule alone. */
+static __thread bool of_schedule;
+
 static uint64_t next(uint64_t *x)
 {
 	uint64_t z = *x += 0x9e3779b97f4a7c15u;
@@ -93,7 +97,7 @@ static void yield(void)
 {
 	struct actor *a = &sc.v[sc.now];
 
-	if (!sc.running || sc.quiet || a->in_txn > 0)
+	if (!of_schedule || !sc.running || sc.quiet || a->in_txn > 0)
 		return;
 	sc.yields++;
 	for (unsigned i = 0; i < sc.plan.expiries; i++)
@@ -192,7 +196,7 @@ void sched_run(const struct sched_plan *p, unsigned n, sched_fn *fn)
 	table.unlinkat = yield_unlinkat;
 	table.mkdirat = yield_mkdirat;
 	sys_use(&table);
-	sc.running = true;
+	sc.running = of_schedule = true;
 	for (;;) {
 		unsigned ready[ACTORS_MAX], k = 0;
 
@@ -205,8 +209,14 @@ void sched_run(const struct sched_plan *p, unsigned n, sched_fn *fn)
 		(void) swapcontext(&sc.main, &sc.v[sc.now].at);
 		sc.now = MAIN;
 	}
-	sc.running = false;
+	sc.running = of_schedule = false;
 	sys_use(NULL);
+}
+
+static void txn(int by)
+{
+	if (of_schedule)
+		sc.v[sc.now].in_txn += (unsigned) by;
 }
 
 /* The wrapped functions. The real ones are called by everybody else, and by these. */
@@ -221,7 +231,7 @@ WRAP(int, db_begin, struct db *db, struct err *err)
 
 	yield();
 	r = __real_db_begin(db, err);
-	sc.v[sc.now].in_txn += r >= 0;
+	txn(r >= 0);
 	return r;
 }
 
@@ -231,7 +241,7 @@ WRAP(int, db_begin_rows, struct db *db, struct err *err)
 
 	yield();
 	r = __real_db_begin_rows(db, err);
-	sc.v[sc.now].in_txn += r >= 0;
+	txn(r >= 0);
 	return r;
 }
 
@@ -241,7 +251,7 @@ WRAP(int, db_begin_read, struct db *db, struct err *err)
 
 	yield();
 	r = __real_db_begin_read(db, err);
-	sc.v[sc.now].in_txn += r >= 0;
+	txn(r >= 0);
 	return r;
 }
 
@@ -249,7 +259,7 @@ WRAP(int, db_commit, struct db *db, struct err *err)
 {
 	int r = __real_db_commit(db, err);
 
-	sc.v[sc.now].in_txn--;
+	txn(-1);
 	yield();
 	return r;
 }
@@ -257,7 +267,7 @@ WRAP(int, db_commit, struct db *db, struct err *err)
 WRAP(void, db_rollback, struct db *db)
 {
 	__real_db_rollback(db);
-	sc.v[sc.now].in_txn--;
+	txn(-1);
 }
 
 WRAP(int, db_query, struct db *db, const char *sql, const struct db_value *params, size_t n,
@@ -328,6 +338,8 @@ WRAP(int, random_bytes, void *p, size_t n)
 {
 	uint8_t *b = p;
 
+	if (sc.running && !of_schedule)
+		return __real_random_bytes(p, n);
 	for (size_t i = 0; i < n; i++)
 		b[i] = (uint8_t) sched_below(256);
 	return 0;
