@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "base/mem.h"
 #include "base/netaddr.h"
 
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -97,4 +98,18 @@ void https_end(struct https *h)
 	curl_easy_cleanup(h->curl);
 	h->curl = NULL;
 	curl_global_cleanup();
+}
+
+int https_header(struct curl_slist **list, const char *name, const char *value)
+{
+	auto_free char *line = value ? strf("%s: %s", name, value) : NULL;
+	struct curl_slist *more;
+
+	if (!value)
+		return 0;
+	more = line ? curl_slist_append(*list, line) : NULL;
+	if (!more)
+		return -ENOMEM;
+	*list = more;
+	return 0;
 }

@@ -42,4 +42,8 @@ int https_perform(struct https *h, struct err *err);
 
 void https_end(struct https *h);
 
+/** https_header() - append "@name: @value" to a list of headers; a NULL value appends nothing.
+ *  Return: 0, -ENOMEM (the list is as it was). */
+int https_header(struct curl_slist **list, const char *name, const char *value);
+
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests over HTTPS to a context's server, or over the socket of the server that holds this
  * host's data directory. */
-#include <curl/curl.h>
 #include <poll.h>
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/https.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
 #include "cli/context.h"
@@ -72,20 +72,6 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	else if (str_eq_nocase(name, "retry-after"))
 		a->res->retry_after_s = n == 1 && *v > '0' && *v <= '9' ? *v - '0' : 1;
 	return left;
-}
-
-static int add_line(struct curl_slist **list, const char *name, const char *value)
-{
-	auto_free char *line = value ? strf("%s: %s", name, value) : NULL;
-	struct curl_slist *more;
-
-	if (!value)
-		return 0;
-	more = line ? curl_slist_append(*list, line) : NULL;
-	if (!more)
-		return -ENOMEM;
-	*list = more;
-	return 0;
 }
 
 /* The transport that every request of this target uses. */
@@ -242,7 +228,7 @@ static int bearer(struct http_target *h, bool fresh, struct curl_slist **list, s
 	if (r < 0)
 		return r;
 	value = strf("Bearer %s", json_str_at(h->context, "token.value"));
-	return value && add_line(list, "Authorization", value) == 0
+	return value && https_header(list, "Authorization", value) == 0
 		       ? 0
 		       : err_set(err, -ENOMEM, "token");
 }
@@ -268,9 +254,10 @@ static int http_once(struct http_target *h, const struct arm_request *req, bool 
 		return err_set(err, -EINVAL, "'%s' is not on %s", req->target, h->base);
 	r = bearer(h, fresh, &headers, err);
 	if (r == 0 &&
-	    (add_line(&headers, "Content-Type", req->body ? "application/json" : NULL) ||
-	     add_line(&headers, "Expect", "") || add_line(&headers, "If-Match", req->if_match) ||
-	     add_line(&headers, "If-None-Match", req->if_none_match)))
+	    (https_header(&headers, "Content-Type", req->body ? "application/json" : NULL) ||
+	     https_header(&headers, "Expect", "") ||
+	     https_header(&headers, "If-Match", req->if_match) ||
+	     https_header(&headers, "If-None-Match", req->if_none_match)))
 		r = err_set(err, -ENOMEM, "request");
 	if (r == 0) {
 		http_transport(h);

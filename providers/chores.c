@@ -11,6 +11,20 @@
 #include "providers/vms.h"
 #include "store/maintain.h"
 
+void chore_delete(struct app *a, const char *id, const char *api_version, const char *event)
+{
+	auto_free char *target = strf("%s?api-version=%s", id, api_version);
+	struct arm_request req = {.method = "DELETE", .target = target, .who = &a->owner};
+	struct arm_response res = {0};
+
+	if (!target)
+		return;
+	arm_handle(a->arm, &req, &res);
+	if (res.status >= 400 && res.status != 409) /* 409: it is being deleted */
+		log_warn(event, "id=%s status=%d", id, res.status);
+	arm_response_done(&res);
+}
+
 static int expire_records(struct app *a, struct err *err)
 {
 	return arm_expire(a->arm, err);

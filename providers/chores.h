@@ -15,6 +15,10 @@ void app_tick(void *app);
  *  are logged; the next round tries again. Several workers may do it at once. */
 void app_chores(void *app);
 
+/** chore_delete() - delete a resource whose time has passed, as a request of the owner's, whose job
+ *  a worker runs. A failure is logged as @event; the next round tries again. */
+void chore_delete(struct app *a, const char *id, const char *api_version, const char *event);
+
 #define IDLE_MS 600000 /* without a job before app_idle() begins */
 
 /**

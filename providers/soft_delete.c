@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
+#include "providers/chores.h"
 #include "providers/disk_set.h"
 #include "providers/registry.h"
 #include "providers/shallow.h"
@@ -190,27 +191,13 @@ static int note_due(void *arg, const char *id, const json_t *doc)
 	return json_int_at(doc, "purge", INT64_MAX) <= d->now ? strv_push(&d->ids, id) : 0;
 }
 
-static void purge(struct app *a, const char *id)
-{
-	auto_free char *target = strf("%s?api-version=%s", id, API_GALLERY);
-	struct arm_request req = {.method = "DELETE", .target = target, .who = &a->owner};
-	struct arm_response res = {0};
-
-	if (!target)
-		return;
-	arm_handle(a->arm, &req, &res);
-	if (res.status >= 400 && res.status != 409) /* 409: it is being deleted */
-		log_warn("soft-delete.purge", "id=%s status=%d", id, res.status);
-	arm_response_done(&res);
-}
-
 int soft_delete_purge(struct app *a, struct err *err)
 {
 	struct due d = {.now = time_now_us()};
 	int r = arm_each(a->arm, TYPE_SOFT_DELETED, "", note_due, &d, err);
 
 	for (char **id = d.ids; r == 0 && id && *id; id++)
-		purge(a, *id);
+		chore_delete(a, *id, API_GALLERY, "soft-delete.purge");
 	strv_free(d.ids);
 	return r;
 }

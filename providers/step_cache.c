@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timeutil.h"
+#include "providers/chores.h"
 #include "providers/common.h"
 
 #define DAY_US        INT64_C(86400000000)
@@ -218,20 +219,6 @@ static bool is_newest(const struct old_runs *o, const char *id)
 	return false;
 }
 
-static void delete_run(struct app *a, const char *id)
-{
-	auto_free char *target = strf("%s?api-version=" API_RUN, id);
-	struct arm_request req = {.method = "DELETE", .target = target, .who = &a->owner};
-	struct arm_response res = {0};
-
-	if (!target)
-		return;
-	arm_handle(a->arm, &req, &res);
-	if (res.status >= 400 && res.status != 409) /* 409: it is being deleted */
-		log_warn("runs.expire", "id=%s status=%d", id, res.status);
-	arm_response_done(&res);
-}
-
 static int expire_runs(struct app *a, struct err *err)
 {
 	int64_t days = json_int_at(a->config, "cache.runDays", KEEP_RUN_DAYS);
@@ -240,7 +227,7 @@ static int expire_runs(struct app *a, struct err *err)
 
 	for (size_t i = 0; r == 0 && o.ids && o.ids[i]; i++)
 		if (!is_newest(&o, o.ids[i]))
-			delete_run(a, o.ids[i]);
+			chore_delete(a, o.ids[i], API_RUN, "runs.expire");
 	strv_free(o.ids);
 	json_decref(o.newest);
 	return r;

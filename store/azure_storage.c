@@ -293,20 +293,6 @@ static char *signature(const struct azure_container *a, const struct azure_call 
 	return base64_encode(mac, n);
 }
 
-static int add_header(struct curl_slist **list, const char *name, const char *value)
-{
-	auto_free char *line = value ? strf("%s: %s", name, value) : NULL;
-	struct curl_slist *longer;
-
-	if (!value)
-		return 0;
-	longer = line ? curl_slist_append(*list, line) : NULL;
-	if (!longer)
-		return -ENOMEM;
-	*list = longer;
-	return 0;
-}
-
 static int make_headers(const struct azure_container *a, const struct azure_call *c,
 			struct curl_slist **ret)
 {
@@ -320,7 +306,7 @@ static int make_headers(const struct azure_container *a, const struct azure_call
 	if (!a->sas) {
 		sig = buf_err(&ms) < 0 ? NULL : signature(a, c, buf_str(&ms));
 		auth = sig ? strf("SharedKey %s:%s", a->account, sig) : NULL;
-		r = auth ? add_header(ret, "Authorization", auth) : -ENOMEM;
+		r = auth ? https_header(ret, "Authorization", auth) : -ENOMEM;
 	}
 	lines = buf_take(&ms);
 	for (char *l = lines ? strtok_r(lines, "\n", &save) : NULL; l && r == 0;
@@ -328,14 +314,14 @@ static int make_headers(const struct azure_container *a, const struct azure_call
 		char *colon = strchr(l, ':');
 
 		*colon = '\0';
-		r = add_header(ret, l, colon + 1);
+		r = https_header(ret, l, colon + 1);
 	}
 	if (r == 0)
-		r = add_header(ret, "Content-MD5", c->md5);
+		r = https_header(ret, "Content-MD5", c->md5);
 	if (r == 0)
-		r = add_header(ret, "If-Match", c->if_match);
+		r = https_header(ret, "If-Match", c->if_match);
 	if (r == 0)
-		r = add_header(ret, "If-None-Match", c->if_none_match);
+		r = https_header(ret, "If-None-Match", c->if_none_match);
 	/* Neither a type nor a question whether the body may be sent. */
 	for (size_t i = 0; r == 0 && i < 2; i++) {
 		struct curl_slist *longer =

@@ -200,7 +200,7 @@ void ahead_read_done(struct store *s)
 	pthread_mutex_unlock(&a->lock);
 }
 
-/* With the pattern's lock held: chunks [*@ret_first, *@ret_last) are worth asking for now. */
+/* With the pattern's lock held: chunks [*@ret_first, *@ret_last) are to be asked for. */
 static bool next_window(struct store *s, const struct disk_ref *disk, const struct read_pattern *p,
 			uint64_t *ret_first, uint64_t *ret_last)
 {

@@ -47,17 +47,17 @@ renewal() {
 	cp "$D/tls/server.pem" "$T/old.pem"
 	echo broken >"$D/tls/server.pem"
 	kill -HUP "$SERVE"
-	until grep -q 'event=server.certificate' "$T/serve.err"; do sleep 0.02; done
+	until grep -q 'event=server.certificate' "$T/serve.err"; do kill -0 "$SERVE" || return 1; sleep 0.02; done
 	same "$was" "$(presented)" || return 1
 	cp "$T/new.key" "$D/tls/server.key"
 	cp "$T/new.pem" "$D/tls/server.pem"
 	kill -HUP "$SERVE"
-	until [ "$(presented)" = "$new" ]; do sleep 0.02; done # the suite's time is its limit
+	until [ "$(presented)" = "$new" ]; do kill -0 "$SERVE" || return 1; sleep 0.02; done # the suite's time is its limit
 	same 200 "$(tls -o /dev/null -w '%{http_code}' "${URL/127.0.0.1/localhost}/healthz")" || return 1
 	cp "$T/old.key" "$D/tls/server.key"
 	cp "$T/old.pem" "$D/tls/server.pem"
 	kill -HUP "$SERVE"
-	until [ "$(presented)" = "$was" ]; do sleep 0.02; done
+	until [ "$(presented)" = "$was" ]; do kill -0 "$SERVE" || return 1; sleep 0.02; done
 }
 
 head_request() {

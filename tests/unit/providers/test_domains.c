@@ -196,7 +196,7 @@ static void places_are_kept(void **state)
 	assert_true(usage(h, "eastus", "packs") > 0);
 }
 
-/* The idle worker's slices, until nothing is left to do for now. */
+/* The idle worker's slices, until it asks to be left alone for an hour. */
 static void idle_compresses_harder(void **state)
 {
 	struct harness *h = *state;
