@@ -122,7 +122,7 @@ int step_key(struct run *run, size_t i, struct key *ret, json_t **ret_inputs, st
 bool step_reused(const struct run *run, size_t i);
 /** step_cached() - the disk of a key. 0, -ENOENT. */
 int step_cached(struct run *run, const struct key *key, struct disk_ref *ret, struct err *err);
-/* place.c */
+/* run_executor.c */
 /** run_choose_executor() - which one the customizers run in: the template's word, else by trust and
  * by what the steps need. */
 int run_choose_executor(struct run *run, struct err *err);

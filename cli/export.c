@@ -8,7 +8,7 @@
 #include "cli/ref.h"
 #include "cli/verbs.h"
 #include "providers/app.h"
-#include "providers/place.h"
+#include "providers/destination.h"
 #include "providers/step_source.h"
 
 #include <fcntl.h>
@@ -90,15 +90,15 @@ static void facts_of(const struct image_source *s, const char *name, struct form
 }
 
 /* What a place lacks: said, and refused when nothing could run there. */
-static int check_place(struct cli *cli, struct app *app, const struct place *place,
+static int check_place(struct cli *cli, struct app *app, const struct destination *place,
 		       const struct image_source *src, bool anyway, struct err *err)
 {
 	const char *generation = json_str_at(src->facts, "hyperVGeneration");
 	auto_json json_t *found = NULL;
 	const json_t *one, *bad = NULL;
 	size_t i;
-	int r = place_check(app->store, (unsigned) src->region, &src->disk, place,
-			    generation ? generation : "V1", &found, err);
+	int r = destination_check(app->store, (unsigned) src->region, &src->disk, place,
+				  generation ? generation : "V1", &found, err);
 
 	if (r < 0)
 		return r;
@@ -177,7 +177,7 @@ static int run_version_export(struct cli *cli, const struct cli_args *args)
 	struct app *app;
 	uint64_t bytes = 0;
 
-	o.place = where ? place_find(where, &e) : NULL;
+	o.place = where ? destination_find(where, &e) : NULL;
 	if ((where && !o.place) || image_options_parse(cli, args, &o, &e) < 0)
 		return cli_usage(cli, "version export: %s", err_str(&e));
 	if (cli_app(cli, &app) < 0)

@@ -12,10 +12,11 @@
 		"--output", 'o', "FILE", "where to; - is standard output"                          \
 	}
 
-struct place;
+struct destination;
 
 struct image_options {
-	const struct place *place; /* whose format it is unless another is given; NULL = none */
+	const struct destination
+		*place; /* whose format it is unless another is given; NULL = none */
 	const struct format *format;
 	const char *path;
 	bool to_stdout;

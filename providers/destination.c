@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "providers/place.h"
+#include "providers/destination.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ static const char *const vmware_agents[] = {"/usr/bin/cloud-init", "/usr/bin/vmt
 
 /* Sizes: Azure "Generic steps for preparing Linux VHDs", Azure Stack Hub "Add a Linux image";
  * formats' own limits elsewhere. */
-static const struct place places[] = {
+static const struct destination places[] = {
 	{"azure", "vhd", 4095 * GIB, NULL, azure_agents,
 	 "install waagent or cloud-init, which tell Azure that the machine is up",
 	 "CONFIG_HYPERV_STORAGE", true},
@@ -34,7 +34,7 @@ static const struct place places[] = {
 	 "CONFIG_VIRTIO_BLK", true},
 };
 
-const struct place *place_find(const char *name, struct err *err)
+const struct destination *destination_find(const char *name, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		if (strcmp(places[i].name, name) == 0)
@@ -45,7 +45,7 @@ const struct place *place_find(const char *name, struct err *err)
 }
 
 struct look {
-	const struct place *place;
+	const struct destination *place;
 	const char *generation;
 	struct store_reader *reader;
 	struct ext4_fs *fs; /* NULL = not ext4 */
@@ -98,7 +98,7 @@ static bool has_part(const struct look *l, const uint8_t type[16])
 
 static int check_boot(struct look *l, uint64_t disk_bytes)
 {
-	const struct place *p = l->place;
+	const struct destination *p = l->place;
 	bool v2 = strcmp(l->generation, "V2") == 0;
 	int r = 0;
 
@@ -170,7 +170,7 @@ static int check_driver(struct look *l)
 
 static int check_inside(struct look *l)
 {
-	const struct place *p = l->place;
+	const struct destination *p = l->place;
 	bool agent = !p->agents;
 	int r = 0;
 
@@ -189,8 +189,9 @@ static int check_inside(struct look *l)
 	return r < 0 ? r : check_driver(l);
 }
 
-int place_check(struct store *s, unsigned region, const struct disk_ref *disk,
-		const struct place *place, const char *generation, json_t **ret, struct err *err)
+int destination_check(struct store *s, unsigned region, const struct disk_ref *disk,
+		      const struct destination *place, const char *generation, json_t **ret,
+		      struct err *err)
 {
 	struct look l = {.place = place, .generation = generation, .found = json_array()};
 	auto_free uint8_t *head = malloc(HEAD_BYTES);

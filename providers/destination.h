@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where an image goes: the format that the place takes, and what it needs inside the image. */
-#ifndef KILN_PROVIDERS_PLACE_H
-#define KILN_PROVIDERS_PLACE_H
+#ifndef KILN_PROVIDERS_DESTINATION_H
+#define KILN_PROVIDERS_DESTINATION_H
 
 #include "base/json.h"
 #include "store/store.h"
 
-struct place {
+struct destination {
 	const char *name;          /* "azure" */
 	const char *format;        /* disk/formats/format.h */
 	uint64_t max_bytes;        /* of a system disk */
@@ -17,18 +17,19 @@ struct place {
 	bool console;       /* it shows the serial console */
 };
 
-/** place_find() - by name; NULL with the known ones in @err. */
-const struct place *place_find(const char *name, struct err *err);
+/** destination_find() - by name; NULL with the known ones in @err. */
+const struct destination *destination_find(const char *name, struct err *err);
 
 /**
- * place_check() - what @disk lacks for a place
+ * destination_check() - what @disk lacks for a place
  * @generation: "V1" or "V2"
  * @ret: [{"check","fatal","text"}], new reference; empty when nothing is missing
  *
  * Reads the partition table and the root file system through the store; nothing is mounted. An
  * image whose root is not ext4 is not looked into: one finding says so.
  */
-int place_check(struct store *s, unsigned region, const struct disk_ref *disk,
-		const struct place *place, const char *generation, json_t **ret, struct err *err);
+int destination_check(struct store *s, unsigned region, const struct disk_ref *disk,
+		      const struct destination *place, const char *generation, json_t **ret,
+		      struct err *err);
 
 #endif
